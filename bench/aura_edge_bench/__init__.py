@@ -1,0 +1,1 @@
+"""Measures everything, interleaved and with the machine's facts."""
