@@ -26,93 +26,31 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from aura_edge.errors import BundleError, ParityError
+from aura_edge.manifest import SCHEMA, DecisionSpec, EncoderSpec, FileEntry, Manifest, SignalSpec, TextSpace
 from aura_edge.types import CHANNELS
 
-SCHEMA = 1
+__all__ = [
+    "GOLDEN",
+    "MANIFEST",
+    "SCHEMA",
+    "Bundle",
+    "DecisionSpec",
+    "EncoderSpec",
+    "FileEntry",
+    "Manifest",
+    "SignalSpec",
+    "TextSpace",
+    "Verification",
+    "load",
+    "load_golden",
+    "read_tensors",
+    "save",
+    "verify",
+    "verify_files",
+]
+
 MANIFEST = "manifest.json"
 GOLDEN = "golden.safetensors"
-
-
-class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the encoder was trained to see."""
-
-    rate_hz: float = 200.0
-    window_s: float = 5.0
-    channels: tuple[str, ...] = CHANNELS
-    acceleration_unit: str = "m/s2"
-    angular_rate_unit: str = "rad/s"
-    gravity_included: bool = True
-
-    @property
-    def window_samples(self) -> int:
-        return round(self.rate_hz * self.window_s)
-
-
-class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which encoder, as plain data from which `encoders.build` makes it again."""
-
-    kind: str
-    options: dict[str, Any]
-    parameters: int
-
-
-class TextSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The text tower whose space the vectors live in; vectors of different spaces must never be compared."""
-
-    tower: str
-    weights_sha256: str
-    dimension: int
-
-
-class DecisionSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How scores become labels; set on validation subjects when the bundle is made."""
-
-    temperature: float = 0.05
-    """Cosines are divided by it before the softmax."""
-    unknown_margin: float = 0.0
-    """`unknown` where the best probability leads the second by less than this."""
-    unknown_cosine: float = -1.0
-    """`unknown` where even the best cosine is below this."""
-    still_acc_m_s2: float = 0.15
-    """`still` where the accelerometer deviates less than this (root mean square around its mean, over the axes) ..."""
-    still_gyro_rad_s: float = 0.05
-    """... and the gyroscope less than this."""
-    smoothing_s: float = 1.0
-    """Time constant of the exponential smoothing of probabilities; 0 turns it off."""
-    hysteresis: float = 0.1
-    """A challenger must lead the label in force by this much probability."""
-    min_duration_s: float = 1.0
-    """... for this long, before it takes over."""
-
-
-class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    sha256: str
-    bytes: int
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`manifest.json`."""
-
-    schema: int = SCHEMA
-    name: str
-    description: str = ""
-    license: str = "Apache-2.0"
-    signal: SignalSpec = SignalSpec()
-    hop_s: float = 0.5
-    encoder: EncoderSpec
-    text_space: TextSpace
-    decision: DecisionSpec = DecisionSpec()
-    model: str = "encoder.onnx"
-    """The file that engines run."""
-    prototypes: str
-    """The prototype set used when none is named."""
-    training: dict[str, Any] = {}
-    """Provenance: recipe, data, subjects, seed, library versions, commit."""
-    metrics: dict[str, Any] = {}
-    """Measured on held-out subjects, with the command that measured them."""
-    golden_tolerance: float = 1e-4
-    """Largest difference that `verify` accepts in any component of a golden embedding."""
-    files: dict[str, FileEntry] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +95,11 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     for name, entry in manifest.files.items():
         file = _inside(folder, name)
         try:
+            if not file.is_file():
+                raise BundleError(f"{file}: missing, though the manifest lists it. Copy the bundle again, whole.")
             size = file.stat().st_size
-        except FileNotFoundError:
-            raise BundleError(f"{file}: missing, though the manifest lists it. Copy the bundle again, whole.") from None
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be read: {error.strerror}. Check who may read it.") from error
         if size != entry.bytes:
             raise BundleError(
                 f"{file}: {size} bytes, the manifest says {entry.bytes}: truncated or changed. Copy the bundle again, whole."
@@ -174,27 +114,34 @@ def save(folder: str | os.PathLike[str], manifest: Manifest, files: Mapping[str,
 
     `manifest.files` is filled in here. An existing bundle at `folder` is replaced; anything else there is an error.
     """
-    target = Path(folder)
+    # Resolved, so that `.` has a name to write beside and a link keeps pointing at what it pointed at.
+    target = Path(folder).resolve()
     if target.exists() and not (target / MANIFEST).is_file():
         raise BundleError(f"{target}: exists and is no bundle (no {MANIFEST}); choose another name or remove it.")
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
     manifest = msgspec.structs.replace(manifest, files=entries)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    complete = Bundle(target, manifest)
+    for name in entries:
+        _inside(target, name)
+    complete.file(manifest.model)
+    complete.file(GOLDEN)
+    complete.prototypes_file()
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    try:
+        msgspec.json.decode(text, type=Manifest)
+    except msgspec.ValidationError as error:
+        raise BundleError(
+            f"{target}: would get a manifest that nothing can load: {error}. Nothing was written."
+        ) from error
     shutil.rmtree(draft, ignore_errors=True)
     try:
         for name, data in files.items():
-            file = _inside(draft, name)
+            file = draft / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-        (draft / MANIFEST).write_bytes(text + b"\n")
-        if target.exists():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
-            target.rename(old)
-            draft.rename(target)
-            shutil.rmtree(old)
-        else:
-            draft.rename(target)
+        (draft / MANIFEST).write_bytes(text)
+        _swap(draft, target)
     except OSError as error:
         raise BundleError(
             f"{target}: cannot write the bundle: {error.strerror}. Free some space or choose another place."
@@ -217,10 +164,13 @@ def verify_files(bundle: Bundle) -> int:
     """Recompute the sha256 of every file; return how many. Raises `BundleError` naming the first that differs."""
     for name, entry in bundle.manifest.files.items():
         file = _inside(bundle.path, name)
-        with file.open("rb") as stream:
-            digest = hashlib.sha256()
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        digest = hashlib.sha256()
+        try:
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be read: {error.strerror}. Check who may read it.") from error
         if digest.hexdigest() != entry.sha256:
             raise BundleError(
                 f"{file}: sha256 {digest.hexdigest()[:12]}..., the manifest says {entry.sha256[:12]}...: changed since it was "
@@ -236,10 +186,13 @@ def verify(bundle: Bundle, embed: Callable[[NDArray[np.float32]], NDArray[np.flo
     """
     files = verify_files(bundle)
     inputs, expected = load_golden(bundle)
+    if len(inputs) == 0 or expected.size == 0:
+        raise ParityError(f"{bundle.path / GOLDEN}: holds no golden windows, so nothing was compared. Export it again.")
     found = embed(inputs)
-    if found.shape != expected.shape or found.size == 0:
+    if found.shape != expected.shape:
         raise ParityError(
-            f"{bundle.path / GOLDEN}: the engine gave embeddings of shape {found.shape}, expected {expected.shape} and not empty."
+            f"{bundle.path / GOLDEN}: the engine gave embeddings of shape {found.shape}, expected {expected.shape}. "
+            "Bundle and engine do not belong together: export the bundle again."
         )
     worst = float(np.max(np.abs(found - expected)))
     # Written so that NaN fails.
@@ -265,7 +218,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """Load a safetensors file, or say what is wrong with it."""
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a type numpy does not have
         raise BundleError(
             f"{path}: not a readable safetensors file ({error}). Copy the bundle again, whole."
         ) from error
@@ -293,15 +246,32 @@ def _read_manifest(folder: Path) -> Manifest:
                 f"{path}: schema {schema}, this version reads up to {SCHEMA}. Update aura-edge: pip install -U aura-edge"
             )
         return msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(
             f"{path}: not a valid manifest: {error}. Copy the bundle again, or export it again."
         ) from error
 
 
+def _swap(draft: Path, target: Path) -> None:
+    """Put `draft` where `target` is; the old one comes back if that fails."""
+    if not target.exists():
+        draft.rename(target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    try:
+        draft.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _inside(folder: Path, name: str) -> Path:
-    """Path of `name` below `folder`; a manifest must not reach outside its own folder."""
+    """Path of `name` below `folder`; a manifest must not reach outside its own folder, or list itself."""
     parts = Path(name).parts
-    if not parts or Path(name).is_absolute() or ".." in parts:
-        raise BundleError(f"{folder / MANIFEST}: lists {name!r}, which is outside the bundle. Do not use this bundle.")
+    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name or name == MANIFEST:
+        raise BundleError(
+            f"{folder / MANIFEST}: lists {name!r}, which is no file inside the bundle. Do not use this bundle."
+        )
     return folder / name

@@ -112,12 +112,12 @@ class Prediction:
     label: str
     """The label in force: an activity, or the words `unknown` or `still`."""
     score: float
-    """Smoothed probability of that label, 0 to 1; for `still`, 1."""
+    """Smoothed probability of that label, 0 to 1; for `unknown`, that of the best one; for `still`, 1."""
     state: State
     top: tuple[tuple[str, float], ...]
     """The best labels of this very window with their probabilities, best first; empty when still."""
     latency_ms: Mapping[str, float]
-    """Compute time by stage: `resample`, `window`, `encode`, `classify`, and `total` from arrival to label."""
+    """Compute time by stage: `resample`, `window`, `encode`, `classify`, and `total` from the arrival of the chunk to the label."""
     interpolated: float
     clipped: float
     model: str
@@ -134,7 +134,7 @@ class Event:
     label: str
     state: State
     t_ns: int
-    """Device time of the change."""
+    """Device time of the change: labels tile the time that windows cover, each window deciding what its hop adds."""
     host_ns: int
     score: float
     """Probability at a start; mean probability over its windows at an end."""
@@ -164,6 +164,8 @@ class Summary:
     """Device time per label."""
     samples: Mapping[str, int]
     """`read`, `used`, and every reason for which a sample is in no window; `read` is the sum of all others."""
+    lost: int
+    """Samples that the device counted and that never reached the host; not part of `read`."""
     interpolated: int
     """Grid samples that bridge holes."""
     latency: Mapping[str, StageLatency]

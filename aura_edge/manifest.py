@@ -1,0 +1,100 @@
+"""What `manifest.json` says, as plain data: the signal an encoder was trained to see, its text space, its decisions, its provenance.
+
+Unknown fields and impossible values are errors: a manifest that is read wrongly is worse than one that is not read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from aura_edge.types import CHANNELS
+
+SCHEMA = 1
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the encoder was trained to see."""
+
+    rate_hz: Positive = 200.0
+    window_s: Positive = 5.0
+    channels: tuple[str, ...] = CHANNELS
+    acceleration_unit: Literal["m/s2"] = "m/s2"
+    angular_rate_unit: Literal["rad/s"] = "rad/s"
+    gravity_included: bool = True
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.rate_hz * self.window_s)
+
+
+class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which encoder, as plain data from which `encoders.build` makes it again."""
+
+    kind: str
+    options: dict[str, Any]
+    parameters: int
+
+
+class TextSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The text tower whose space the vectors live in; vectors of different spaces must never be compared."""
+
+    tower: str
+    weights_sha256: str
+    dimension: int
+
+
+class DecisionSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How scores become labels; set on validation subjects when the bundle is made."""
+
+    temperature: Positive = 0.05
+    """Cosines are divided by it before the softmax."""
+    unknown_margin: float = 0.0
+    """`unknown` where the best probability leads the second by less than this."""
+    unknown_cosine: float = -1.0
+    """`unknown` where even the best cosine is below this."""
+    still_acc_m_s2: float = 0.15
+    """`still` where the accelerometer deviates less than this (root mean square around its mean, over the axes) ..."""
+    still_gyro_rad_s: float = 0.05
+    """... and the gyroscope less than this ..."""
+    still_turn_rad_s: float = 0.5
+    """... and turns no faster than this on average: more is a steady turn, where less may be a cheap gyroscope's bias."""
+    smoothing_s: float = 1.0
+    """Time constant of the exponential smoothing of probabilities; 0 turns it off."""
+    hysteresis: float = 0.1
+    """A challenger must lead the label in force by this much probability."""
+    min_duration_s: float = 1.0
+    """... for this long, before it takes over."""
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sha256: str
+    bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`manifest.json`."""
+
+    schema: int = SCHEMA
+    name: str
+    description: str = ""
+    license: str = "Apache-2.0"
+    signal: SignalSpec = SignalSpec()
+    hop_s: Positive = 0.5
+    encoder: EncoderSpec
+    text_space: TextSpace
+    decision: DecisionSpec = DecisionSpec()
+    model: str = "encoder.onnx"
+    """The file that engines run."""
+    prototypes: str
+    """The prototype set used when none is named."""
+    training: dict[str, Any] = {}
+    """Provenance: recipe, data, subjects, seed, library versions, commit."""
+    metrics: dict[str, Any] = {}
+    """Measured on held-out subjects, with the command that measured them."""
+    golden_tolerance: Positive = 1e-4
+    """Largest difference that `verify` accepts in any component of a golden embedding."""
+    files: dict[str, FileEntry] = {}

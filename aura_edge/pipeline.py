@@ -1,0 +1,210 @@
+"""The loop everything else exists for: source, resample, window, engine, classify, sinks.
+
+Pull, not push: a slow engine slows a recording down and makes a live source queue; exceptions propagate; a stream that ends, or is stopped,
+still gives its last windows and a summary that accounts for every sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+from aura_edge.bundle import Manifest
+from aura_edge.classify import Classifier, Decision
+from aura_edge.engines import Engine
+from aura_edge.errors import AuraEdgeError, EngineError, SinkError, TextSpaceError, TooShortError
+from aura_edge.latency import Histogram
+from aura_edge.prototypes import Prototypes
+from aura_edge.resample import Resampler
+from aura_edge.sinks import Sink
+from aura_edge.sources import Source
+from aura_edge.types import Event, GridBlock, ImuChunk, Prediction, Summary, Window
+from aura_edge.window import Windower
+
+STAGES = ("resample", "window", "encode", "classify", "sink", "total")
+
+
+class Pipeline:
+    """One run over one source. Closes source, engine and sinks when it ends."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        prototypes: Prototypes,
+        manifest: Manifest,
+        sinks: Sequence[Sink],
+        *,
+        hop_s: float | None = None,
+        flush: bool = False,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        """`hop_s` defaults to the manifest's; `flush` gives a last window aligned with the end. Raises `TextSpaceError` when the
+        prototypes live in another text space than the encoder."""
+        if prototypes.text_space != manifest.text_space:
+            raise TextSpaceError(
+                f"prototypes of {prototypes.text_space.tower} ({prototypes.text_space.dimension}-d) with an encoder of "
+                f"{manifest.text_space.tower} ({manifest.text_space.dimension}-d): embed the labels with the encoder's own "
+                "tower (aura-edge prototypes)."
+            )
+        self._source, self._engine, self._prototypes, self._sinks = source, engine, prototypes, list(sinks)
+        info, signal = source.info, manifest.signal
+        self._resampler = Resampler(
+            info.rate_hz, signal.rate_hz, acc_range_m_s2=info.acc_range_m_s2, gyro_range_rad_s=info.gyro_range_rad_s
+        )
+        self._windower = Windower(
+            rate_hz=signal.rate_hz, window_s=signal.window_s, hop_s=hop_s or manifest.hop_s, flush=flush
+        )
+        self._classifier = Classifier(manifest.decision, prototypes.labels)
+        self._clock_ns = clock_ns
+        self._latency = {stage: Histogram() for stage in STAGES}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._windows = self._skipped = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the run early and orderly; may be called from a signal handler or another thread."""
+        self._stopped = True
+        self._source.close()
+
+    def run(self) -> Summary:
+        """Until the source ends or `stop` is called. Raises `TooShortError` where not even one window came about."""
+        failure: SinkError | None = None
+        try:
+            try:
+                for chunk in self._source:
+                    self._process(chunk)
+                self._process(None)
+            except SinkError as error:
+                failure = error  # the others still get an orderly end
+            summary = self.summary()
+            for sink in self._sinks:
+                sink.emit(summary)
+        finally:
+            self._close()
+        if failure is not None:
+            raise failure
+        if not self._windows and not self._stopped:
+            raise self._too_short(summary)
+        return summary
+
+    def summary(self) -> Summary:
+        """The run so far."""
+        counts = Counter(self._resampler.dropped) + self._windower.unused
+        read, used = self._resampler.read, self._windower.used
+        pending = read - used - counts.total()
+        if pending:
+            counts["pending"] = pending  # still in the resampler or the ring: a run that was cut off
+        return Summary(
+            source=self._source.info.name,
+            engine=f"{self._engine.info.name} on {self._engine.info.device}, {self._engine.info.precision}",
+            windows=self._windows,
+            windows_skipped=self._skipped,
+            seconds=dict(self._seconds),
+            samples={"read": read, "used": used, **counts},
+            lost=self._resampler.lost,
+            interpolated=self._windower.interpolated,
+            latency={stage: histogram.summary() for stage, histogram in self._latency.items()},
+            delay_s=self._resampler.delay_s,
+            interrupted=self._stopped,
+            notes=self._source.info.notes,
+        )
+
+    def _process(self, chunk: ImuChunk | None) -> None:
+        """One chunk through all stages; None is the end of the stream."""
+        arrived_ns = self._clock_ns()
+        blocks = self._resampler.finish() if chunk is None else self._resampler.push(chunk)
+        resampled_ns = self._clock_ns()
+        windows = self._cut(blocks)
+        cut_ns = self._clock_ns()
+        self._latency["resample"].add(resampled_ns - arrived_ns)
+        self._latency["window"].add(cut_ns - resampled_ns)
+        if self._source.info.live and len(windows) > 1:
+            # Behind: the newest window is the one that matters. Its samples overlap those of the hops left out.
+            self._skipped += len(windows) - 1
+            windows = windows[-1:]
+        for window in windows:
+            start_ns = self._clock_ns()
+            cosines = None
+            if not self._classifier.is_still(window):
+                embedding = self._engine.embed(window.samples[None])[0]
+                if not abs(float(embedding @ embedding) - 1.0) < 0.01:
+                    raise EngineError(
+                        f"{self._engine.info.name} gave a vector that is not of unit length for the window at {window.t0_ns} ns. "
+                        "Check the bundle on this machine: aura-edge bundle verify"
+                    )
+                cosines = self._prototypes.scores(embedding[None])[0]
+            encoded_ns = self._clock_ns()
+            decision = self._classifier.step(window, cosines)
+            decided_ns = self._clock_ns()
+            self._emit(window, decision, (arrived_ns, resampled_ns, cut_ns, start_ns, encoded_ns, decided_ns))
+        if chunk is None:
+            for event in self._classifier.finish():
+                self._send(event)
+
+    def _cut(self, blocks: list[GridBlock]) -> list[Window]:
+        return [window for block in blocks for window in self._windower.push(block)]
+
+    def _emit(self, window: Window, decision: Decision, times_ns: tuple[int, int, int, int, int, int]) -> None:
+        arrived, resampled, cut, start, encoded, decided = times_ns
+        took = {
+            "resample": resampled - arrived,
+            "window": cut - resampled,
+            "encode": encoded - start,
+            "classify": decided - encoded,
+            "total": decided - arrived,
+        }
+        for stage in ("encode", "classify", "total"):
+            self._latency[stage].add(took[stage])
+        self._windows += 1
+        self._seconds[decision.label] += decision.seconds
+        prediction = Prediction(
+            t0_ns=window.t0_ns,
+            t1_ns=window.t1_ns,
+            host_ns=window.host_ns,
+            label=decision.label,
+            score=decision.score,
+            state=decision.state,
+            top=decision.top,
+            latency_ms={stage: ns / 1e6 for stage, ns in took.items()},
+            interpolated=window.interpolated,
+            clipped=window.clipped,
+            model=self._engine.info.weights,
+            prototypes=self._prototypes.digest,
+        )
+        for event in decision.events:
+            self._send(event)
+        self._send(prediction)
+        self._latency["sink"].add(self._clock_ns() - decided)
+
+    def _send(self, item: Prediction | Event) -> None:
+        for sink in list(self._sinks):
+            try:
+                sink.emit(item)
+            except SinkError:
+                self._sinks.remove(sink)
+                with contextlib.suppress(SinkError):
+                    sink.close()
+                raise
+
+    def _close(self) -> None:
+        """Close everything, whatever fails on the way; the first failure is the one that is told."""
+        failure: AuraEdgeError | None = None
+        things: list[Source | Sink | Engine] = [self._source, *self._sinks, self._engine]
+        for thing in things:
+            try:
+                thing.close()
+            except AuraEdgeError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _too_short(self, summary: Summary) -> TooShortError:
+        counted = ", ".join(f"{count} {reason}" for reason, count in summary.samples.items() if count)
+        return TooShortError(
+            f"{summary.source}: not one whole window. A window needs {self._windower.length} samples at {self._resampler.rate_hz:g} Hz "
+            f"({self._windower.length / self._resampler.rate_hz:g} s) without a gap; found: {counted or 'no samples'}. If most are "
+            "counted as gap, the sampling rate or the unit of the timestamps is not what was declared (--rate-hz, --units)."
+        )
