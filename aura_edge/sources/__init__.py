@@ -6,9 +6,15 @@ its door; one that cannot know them asks, and refuses to guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
+from urllib.parse import parse_qsl
 
+from aura_edge.errors import InputError
 from aura_edge.types import ImuChunk, SourceInfo
 
 
@@ -20,3 +26,69 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[ImuChunk]: ...
 
     def close(self) -> None: ...
+
+
+SCHEMES: Mapping[str, str] = {
+    "replay": "aura_edge.sources.opening:replay",
+    "synthetic": "aura_edge.sources.opening:synthetic",
+    "vrs": "aura_edge.sources.opening:vrs",
+}
+"""What makes a source for each scheme: a function of a path and of keyword options. Dotted strings: only the one asked for is imported."""
+
+_URL = re.compile(r"([a-z][a-z0-9+]+):(.*)", re.DOTALL)
+_QUERY = re.compile(r"(.*)\?([a-z][a-z0-9_]*=[^?]*)", re.DOTALL)
+
+
+def open_source(url: str | os.PathLike[str], **options: object) -> Source:
+    """Open `replay:PATH`, `vrs:PATH`, `synthetic:?seconds=30&seed=1`, or a bare path, whose ending tells which.
+
+    Options come in the URL, as in `replay:walk.csv?speed=max&units=g,deg/s`, or by keyword, which is stronger; one that is None or False
+    is as good as not given. `aura_edge.sources.opening` lists them. Raises `InputError` for a scheme, an option or a file that cannot be
+    used, and `UnitsError`.
+    """
+    text = os.fspath(url)
+    scheme, rest = _scheme(text)
+    path, query = rest, ""
+    if found := _QUERY.fullmatch(rest):
+        path, query = found[1], found[2]
+    if path.startswith("//"):
+        path = path[2:]
+    module, _, name = SCHEMES[scheme].partition(":")
+    make: Callable[..., Source] = getattr(importlib.import_module(module), name)
+    known = [name for name, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    asked = {key: _typed(key, value) for key, value in parse_qsl(query, keep_blank_values=True)}
+    asked.update({key: value for key, value in options.items() if value is not None and value is not False})
+    for key in asked:
+        if key not in known:
+            raise InputError(f"{text}: option {key!r} means nothing to {scheme}. It takes: {', '.join(known)}.")
+    return make(path, **asked)
+
+
+def _scheme(text: str) -> tuple[str, str]:
+    """Scheme and rest. A file whose name has a colon is found all the same."""
+    if found := _URL.fullmatch(text):
+        if found[1] in SCHEMES:
+            return found[1], found[2]
+        if not os.path.exists(text):
+            raise InputError(
+                f"{text}: unknown scheme {found[1]!r}. Known are: {', '.join(f'{name}:' for name in SCHEMES)} and a path."
+            )
+    return ("vrs" if text.partition("?")[0].lower().endswith(".vrs") else "replay"), text
+
+
+def _typed(key: str, text: str) -> object:
+    """The value of an option written in a URL."""
+    try:
+        if key in ("rate_hz", "seconds", "jitter_ms", "loss"):
+            return float(text)
+        if key == "seed":
+            return int(text)
+        if key in ("loop", "counter"):
+            return {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}[
+                text.lower()
+            ]
+    except (ValueError, KeyError):
+        raise InputError(
+            f"option {key}={text}: expected {'1 or 0' if key in ('loop', 'counter') else 'a number'}."
+        ) from None
+    return text
