@@ -68,6 +68,13 @@ class Bundle:
     def model_digest(self) -> str:
         return self.manifest.files[self.manifest.model].sha256
 
+    @property
+    def prototype_sets(self) -> tuple[str, ...]:
+        """Names of the prototype sets in it, sorted."""
+        folder, end = "prototypes/", ".safetensors"
+        names = (name for name in self.manifest.files if name.startswith(folder) and name.endswith(end))
+        return tuple(sorted(name[len(folder) : -len(end)] for name in names))
+
     def file(self, name: str) -> Path:
         """Path of a file that the manifest lists."""
         if name not in self.manifest.files:
@@ -76,6 +83,20 @@ class Bundle:
                 "Export the bundle again with it."
             )
         return self.path / name
+
+    def read(self, name: str) -> bytes:
+        """Content of a file that the manifest lists. Raises `BundleError` where its sha256 is not the manifest's."""
+        file, entry = self.file(name), self.manifest.files[name]
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be read: {error.strerror}. Check who may read it.") from error
+        if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
+            raise BundleError(
+                f"{file}: sha256 {found[:12]}..., the manifest says {entry.sha256[:12]}...: changed since it was exported. Copy the "
+                "bundle again, or export it again from its checkpoint."
+            )
+        return content
 
     def prototypes_file(self, set_name: str | None = None) -> Path:
         """Path of a prototype set: the one named, or the manifest's own choice."""
@@ -162,20 +183,8 @@ class Verification:
 
 def verify_files(bundle: Bundle) -> int:
     """Recompute the sha256 of every file; return how many. Raises `BundleError` naming the first that differs."""
-    for name, entry in bundle.manifest.files.items():
-        file = _inside(bundle.path, name)
-        digest = hashlib.sha256()
-        try:
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-        except OSError as error:
-            raise BundleError(f"{file}: cannot be read: {error.strerror}. Check who may read it.") from error
-        if digest.hexdigest() != entry.sha256:
-            raise BundleError(
-                f"{file}: sha256 {digest.hexdigest()[:12]}..., the manifest says {entry.sha256[:12]}...: changed since it was "
-                "exported. Copy the bundle again, or export it again from its checkpoint."
-            )
+    for name in bundle.manifest.files:
+        bundle.read(name)
     return len(bundle.manifest.files)
 
 
@@ -209,9 +218,16 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32
     path = bundle.file(GOLDEN)
     tensors = read_tensors(path)
     try:
-        return tensors["inputs"], tensors["embeddings"]
+        inputs, embeddings = tensors["inputs"], tensors["embeddings"]
     except KeyError as error:
         raise BundleError(f"{path}: has no tensor {error}. Export the bundle again.") from None
+    fits = inputs.ndim == 3 and embeddings.ndim == 2 and len(inputs) == len(embeddings)
+    if not fits or {inputs.dtype, embeddings.dtype} != {np.dtype(np.float32)}:
+        raise BundleError(
+            f"{path}: inputs are {inputs.dtype} of shape {inputs.shape}, embeddings {embeddings.dtype} of shape {embeddings.shape}; "
+            "expected float32 (N, 6, n) and (N, D). Export the bundle again."
+        )
+    return inputs, embeddings
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:

@@ -35,4 +35,4 @@ class Histogram:
         if not total:
             return 0.0
         bucket = int(np.searchsorted(np.cumsum(self._counts), math.ceil(share * total)))
-        return FLOOR_NS * RATIO ** (bucket + 0.5) / 1e6
+        return float(FLOOR_NS * RATIO ** (bucket + 0.5) / 1e6)

@@ -81,7 +81,10 @@ class Pipeline:
                 failure = error  # the others still get an orderly end
             summary = self.summary()
             for sink in self._sinks:
-                sink.emit(summary)
+                try:
+                    sink.emit(summary)
+                except SinkError as error:
+                    failure = failure or error
         finally:
             self._close()
         if failure is not None:

@@ -1,7 +1,8 @@
-"""What lets anyone test a pipeline without a device, weights or torch: a fake engine, a list sink, a tiny real bundle.
+"""What lets anyone test a pipeline without a device, weights or torch: a fake engine, text tower and sink, and a tiny real bundle.
 
 The tiny bundle is real in every respect but skill: its ONNX graph runs in onnxruntime, its digests and golden vectors hold, and it tells
-three made-up motions apart. The fake engine computes the same function in numpy.
+three made-up motions apart. The fake engine computes the same function in numpy,
+the fake tower embeds labels in the same space.
 """
 
 from __future__ import annotations
@@ -60,6 +61,25 @@ class FakeEngine:
         self.closed = True
 
 
+class FakeTower:
+    """A text tower without weights: a sentence that names one of `TINY_LABELS` means that motion, any other has a vector of its own."""
+
+    space = TINY_SPACE
+
+    def embed(self, sentences: Sequence[str]) -> NDArray[np.float32]:
+        """(N, 8) of unit norm."""
+        return np.stack([self._embed_one(sentence) for sentence in sentences])
+
+    def _embed_one(self, sentence: str) -> NDArray[np.float32]:
+        for label in TINY_LABELS:
+            if label in sentence:
+                row: NDArray[np.float32] = FakeEngine().embed(motion(label)[None])[0]
+                return row
+        seed = int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big")
+        vector = np.random.default_rng(seed).normal(size=TINY_DIMENSION)
+        return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
 class ListSink:
     """Keeps everything it is given."""
 
@@ -110,8 +130,9 @@ def motion(label: str, *, samples: int = 1000, rate_hz: float = 200.0, seed: int
 
 def tiny_prototypes(labels: Sequence[str] = TINY_LABELS) -> Prototypes:
     """Prototypes in the tiny text space: each label's own motion, embedded."""
-    vectors = FakeEngine().embed(np.stack([motion(label) for label in labels]))
-    return prototypes.make(labels, [[f"a person is {label}"] for label in labels], vectors, TINY_SPACE)
+    prompts = [[f"a person is {label}"] for label in labels]
+    vectors = FakeTower().embed([sentence for (sentence,) in prompts])
+    return prototypes.make(labels, prompts, vectors, TINY_SPACE)
 
 
 def tiny_model() -> bytes:

@@ -133,7 +133,7 @@ def test_a_live_stream_that_is_behind_skips_hops_and_counts_them() -> None:
     pipeline(ChunkSource(late), recorded).run()
     assert len(live.predictions) == 2  # one from the chunk, one that only the end of the stream completes
     assert summary.windows_skipped == len(recorded.predictions) - 2
-    assert live.predictions[0].t1_ns == recorded.predictions[-1].t1_ns
+    assert [p.t1_ns for p in live.predictions] == [p.t1_ns for p in recorded.predictions[-2:]]
     assert summary.samples["used"] == summary.samples["read"]
 
 
@@ -165,6 +165,19 @@ def test_a_full_disk_ends_the_run_but_not_the_other_sinks() -> None:
         pipeline(ChunkSource(story("walking")), full, sink).run()
     assert full.closed
     assert isinstance(sink.items[-1], Summary)
+    assert sink.closed
+
+
+def test_a_sink_that_refuses_the_summary_does_not_keep_it_from_the_others() -> None:
+    """Even at the very end, every other sink is complete and closed, and the failure is told."""
+    chunks = story("walking")
+    counting = ListSink()
+    pipeline(ChunkSource(chunks), counting).run()
+    full, sink = FullDisk(len(counting.items) - 1), ListSink()
+    with pytest.raises(SinkError, match="full"):
+        pipeline(ChunkSource(chunks), full, sink).run()
+    assert isinstance(sink.items[-1], Summary)
+    assert full.closed
     assert sink.closed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ def regular(count: int, rate_hz: float) -> Times:
 def run(resampler: Resampler, t_ns: Times, samples: Samples, cuts: list[int] | None = None) -> list[GridBlock]:
     edges = [0, *sorted(cuts or []), len(t_ns)]
     blocks: list[GridBlock] = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         blocks += resampler.push(ImuChunk(t_ns[start:end], samples[start:end], host_ns=end))
     return blocks + resampler.finish()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,10 +95,7 @@ def test_memory_is_fixed() -> None:
 def test_cutting_the_blocks_changes_nothing(total: int, hop_s: float, cuts: list[int], flush: bool) -> None:
     """Any cutting gives the same windows, and used plus unused is everything."""
     edges = [0, *sorted({c for c in cuts if c < total}), total]
-    pieces = [
-        block(a, b, starts=a == 0, ends="end" if b == total else None)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    pieces = [block(a, b, starts=a == 0, ends="end" if b == total else None) for a, b in pairwise(edges)]
     one = Windower(rate_hz=200, window_s=5.0, hop_s=hop_s, flush=flush)
     two = Windower(rate_hz=200, window_s=5.0, hop_s=hop_s, flush=flush)
     expected = windows_of(one, block(0, total, starts=True, ends="end"))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aura_edge.bundle import Bundle
+from aura_edge.errors import EngineError
+
+ENGINES = ("auto", "ort", "torch")
+"""What `open_engine` takes; `auto` is the best that runs the bundle with what a device has installed: `ort`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +43,35 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def open_engine(
+    name: str,
+    bundle: Bundle,
+    *,
+    threads: int = 1,
+    provider: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Engine:
+    """The engine `name` (one of `ENGINES`) for `bundle`, its packages imported here and not before.
+
+    `provider` is onnxruntime's execution provider (`cpu`, `cuda`, ...); `checkpoint` is the run folder that the bundle was exported from,
+    which `torch` needs because a bundle holds no torch weights. Raises `EngineError` for what cannot run here, or not as asked.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"no engine {name!r}; expected one of {', '.join(ENGINES)}.")
+    if name == "torch":
+        if checkpoint is None:
+            raise EngineError(
+                "the torch engine runs a checkpoint, not a bundle: name the run folder with --checkpoint."
+            )
+        if provider is not None:
+            raise EngineError(
+                f"the torch engine takes no execution provider, found {provider!r}: that is for --engine ort."
+            )
+        from aura_edge.engines.torch import open_torch
+
+        return open_torch(checkpoint, threads=threads)
+    from aura_edge.engines.ort import open_ort
+
+    return open_ort(bundle, threads=threads, provider=provider)

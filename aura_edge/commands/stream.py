@@ -1,0 +1,174 @@
+"""`aura-edge stream`: assembles a source, an engine and sinks into the pipeline, and runs it until the stream ends or Ctrl-C.
+
+Heavy things are imported when the command runs, and only those that it uses.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from aura_edge.prototypes import Prototypes
+
+app = typer.Typer(add_completion=False)
+
+DEMO_BUNDLE, DEMO_RECORDING = "demo.aura", "demo_recording.npz"
+
+
+def _option(panel: str | None, text: str, *names: str, **settings: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+@app.command()
+def stream(
+    replay: Annotated[str | None, _option("Source", "Play a recording: CSV, npz or Parquet.", metavar="FILE")] = None,
+    vrs: Annotated[str | None, _option("Source", "Play a Project Aria recording.", metavar="FILE")] = None,
+    synthetic: Annotated[bool, _option("Source", "Play made-up motion.", "--synthetic")] = False,
+    demo: Annotated[bool, _option("Source", "Play the recording inside this package.", "--demo")] = False,
+    speed: Annotated[
+        str, _option("Playing", "How many times faster than it was recorded.", metavar="FACTOR|max")
+    ] = "1",
+    loop: Annotated[bool, _option("Playing", "Start again at the end.", "--loop")] = False,
+    duration: Annotated[
+        float | None, _option("Playing", "Stop after so many seconds of samples.", metavar="SECONDS", min=0.0)
+    ] = None,
+    preset: Annotated[str | None, _option("Format", "The format of a public data set.", metavar="NAME")] = None,
+    units: Annotated[str | None, _option("Format", "Units of a file that does not say them: 'g, deg/s, ms'.")] = None,
+    columns: Annotated[str | None, _option("Format", "Where a file keeps what: 'acc_x=ax,...,t=time'.")] = None,
+    rate_hz: Annotated[float | None, _option("Format", "Sampling rate of a file without times.")] = None,
+    vrs_stream: Annotated[
+        str | None, _option("Format", "Which sensor of a VRS file: imu-right.", "--stream", metavar="LABEL")
+    ] = None,
+    bundle: Annotated[
+        Path | None, _option("Model", "The model; the demo's where none is named.", metavar="FOLDER")
+    ] = None,
+    prototypes: Annotated[str | None, _option("Model", "Which of the bundle's label sets.", metavar="SET")] = None,
+    labels: Annotated[
+        list[str] | None,
+        _option("Model", "Only these labels: 'walking,jumping'; semicolons between labels that hold commas."),
+    ] = None,
+    engine: Annotated[str, _option("Model", "auto, ort or torch.")] = "auto",
+    checkpoint: Annotated[Path | None, _option("Model", "Run folder, for --engine torch.", metavar="FOLDER")] = None,
+    hop: Annotated[
+        float | None, _option("Model", "From one window to the next.", metavar="SECONDS", min=0.1, max=5.0)
+    ] = None,
+    flush: Annotated[bool, _option("Model", "Also a last window that ends with the recording.", "--flush")] = False,
+    sink: Annotated[
+        list[str] | None,
+        _option(None, "terminal, jsonl:PATH, or - for JSON lines on standard output; may be repeated."),
+    ] = None,
+) -> None:
+    """Turn a sensor, a recording or the demo into labels as it plays; Ctrl-C ends it with a summary."""
+    from aura_edge import bundle as bundles
+    from aura_edge.engines import ENGINES, open_engine
+    from aura_edge.pipeline import Pipeline
+    from aura_edge.prototypes import load_for
+    from aura_edge.sinks import FORMS, is_sink_url, open_sink
+    from aura_edge.sources import Source, open_source
+    from aura_edge.sources.duration import FirstSeconds
+
+    url = _source_url({"--replay": replay, "--vrs": vrs, "--synthetic": synthetic, "--demo": demo})
+    sinks = sink or ["terminal"]
+    if unknown := [name for name in sinks if not is_sink_url(name)]:
+        raise typer.BadParameter(f"{unknown[0]!r}: expected {FORMS}.", param_hint="--sink")
+    if len(sinks) != len(set(sinks)):
+        raise typer.BadParameter("the same one was given twice.", param_hint="--sink")
+    if engine not in ENGINES:
+        raise typer.BadParameter(f"{engine!r}: expected one of {', '.join(ENGINES)}.", param_hint="--engine")
+
+    with ExitStack() as opened:
+        model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
+        bundles.verify_files(model)
+        known = _selected(load_for(model, prototypes), labels)
+        running = opened.enter_context(closing(open_engine(engine, model, checkpoint=checkpoint)))
+        source: Source = opened.enter_context(
+            closing(
+                open_source(
+                    url,
+                    speed=speed,
+                    loop=loop or None,  # what endless sources do not know
+                    preset=preset,
+                    units=units,
+                    columns=columns,
+                    rate_hz=rate_hz,
+                    stream=vrs_stream,
+                )
+            )
+        )
+        if demo:
+            source.info = replace(source.info, name=DEMO_RECORDING)  # where the package lies says nothing
+        if duration is not None:
+            source = FirstSeconds(source, duration)
+        title = f"{source.info.name} through {model.manifest.name}, {running.info.name} on {running.info.device}"
+        outputs = [
+            opened.enter_context(closing(open_sink(name, title=title, to_stderr="-" in sinks))) for name in sinks
+        ]
+        pipeline = Pipeline(source, running, known, model.manifest, outputs, hop_s=hop, flush=flush)
+        with stopped_by_signals(pipeline.stop):
+            pipeline.run()
+
+
+def demo_file(name: str) -> Path:
+    """A file of the demo inside the package. Raises `InputError` in an installation that came without it."""
+    from importlib import resources
+
+    from aura_edge.errors import InputError
+
+    path = Path(str(resources.files("aura_edge"))) / "data" / name
+    if not path.exists():
+        raise InputError(
+            f"{path}: this installation came without the demo. Name your own with --bundle and --replay, or make it as the README says."
+        )
+    return path
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the stream in order; a second one ends the process."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        restore()
+        stop()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _source_url(given: dict[str, str | bool | None]) -> str:
+    chosen = [option for option, value in given.items() if value]
+    if len(chosen) != 1:
+        raise typer.BadParameter(
+            f"name one source: {', '.join(given)}; found {' and '.join(chosen) or 'none'}.", param_hint="source"
+        )
+    (option,) = chosen
+    if option == "--demo":
+        return f"replay:{demo_file(DEMO_RECORDING)}"
+    return f"{option.removeprefix('--')}:{'' if option == '--synthetic' else given[option]}"
+
+
+def _selected(known: Prototypes, labels: list[str] | None) -> Prototypes:
+    """Those that `--labels` names: a label as it is, or several between semicolons, or between commas."""
+    if not labels:
+        return known
+    wanted: list[str] = []
+    for text in labels:
+        if text in known.labels:
+            wanted.append(text)
+        else:
+            wanted += [part.strip() for part in text.split(";" if ";" in text else ",") if part.strip()]
+    return known.select(wanted)

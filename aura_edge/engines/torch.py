@@ -1,0 +1,67 @@
+"""The encoder as training left it, run by torch without compilation: the reference that exported forms are compared with.
+
+A bundle holds only what a device runs, so this engine opens a checkpoint. Importing this imports torch only when an engine is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aura_edge.encoders import checkpoint
+from aura_edge.engines import EngineInfo
+from aura_edge.errors import EngineError, require
+
+
+class TorchEngine:
+    """A checkpoint's encoder in evaluation mode; made by `open_torch`."""
+
+    def __init__(self, opened: checkpoint.Checkpoint, info: EngineInfo) -> None:
+        self.info = info
+        self._torch = require("torch", extra="train")
+        self._encoder: Any = opened.encoder
+        self._shape = (6, opened.header.signal.window_samples)
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 6, n) float32 in SI units to (B, D) float32 of unit norm. Raises `EngineError` for any other type or shape."""
+        if self._encoder is None:
+            raise EngineError("this engine is closed. Open it again with open_torch().")
+        if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1:] != self._shape or not len(windows):
+            raise EngineError(
+                f"windows are {windows.dtype} of shape {windows.shape}; expected float32 of shape (B, {self._shape[0]}, "
+                f"{self._shape[1]}) with B at least 1, in m/s2 and rad/s."
+            )
+        with self._torch.inference_mode():
+            # A copy where the array may not be written to: torch has no read-only tensors.
+            given = np.require(windows, requirements=["C", "W"])
+            result: NDArray[np.float32] = self._encoder(self._torch.from_numpy(given)).numpy()
+        return result
+
+    def close(self) -> None:
+        """Let the encoder go; closing twice is fine."""
+        self._encoder = None
+
+
+def open_torch(path: str | os.PathLike[str], *, threads: int = 1) -> TorchEngine:
+    """The encoder of the checkpoint in the folder `path`, on the CPU. `threads` holds for all of torch in this process.
+
+    Raises `EngineError` for an impossible number of threads, `BundleError` for a checkpoint that cannot be read, and `MissingExtraError`
+    where torch is not installed.
+    """
+    if threads < 1:
+        raise EngineError(f"{threads} threads; expected 1 or more.")
+    torch = require("torch", extra="train")
+    opened = checkpoint.load(path)
+    torch.set_num_threads(threads)
+    info = EngineInfo(
+        name="torch",
+        device="cpu",
+        precision="fp32",
+        max_batch=None,
+        weights=opened.header.weights_sha256,
+        threads=threads,
+    )
+    return TorchEngine(opened, info)

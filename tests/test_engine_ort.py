@@ -1,0 +1,239 @@
+"""The onnxruntime engine: says what runs, refuses to run elsewhere, and takes nothing but real windows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aura_edge import bundle, testing
+from aura_edge.bundle import Bundle
+from aura_edge.engines import open_engine, ort
+from aura_edge.engines.ort import open_ort
+from aura_edge.errors import BundleError, EngineError
+
+WINDOWS = np.stack([testing.motion(label, seed=3) for label in testing.TINY_LABELS])
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Bundle:
+    return testing.tiny_bundle(tmp_path / "tiny.aura")
+
+
+def with_model(tiny: Bundle, model: bytes) -> Bundle:
+    files = {name: (tiny.path / name).read_bytes() for name in tiny.manifest.files}
+    return bundle.save(tiny.path, tiny.manifest, files | {tiny.manifest.model: model})
+
+
+def test_it_says_what_runs(tiny: Bundle) -> None:
+    """The info names the provider in force, the precision, and the digest of the weights."""
+    info = open_ort(tiny, threads=2).info
+    assert (info.name, info.device, info.precision) == ("ort", "cpu (CPUExecutionProvider)", "fp32")
+    assert (info.max_batch, info.threads, info.weights) == (None, 2, tiny.model_digest)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_any_batch_gives_unit_vectors(tiny: Bundle, batch: int) -> None:
+    """Every batch size runs, and a window's vector does not depend on the others."""
+    engine = open_ort(tiny)
+    vectors = engine.embed(WINDOWS[:batch])
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
+    assert np.allclose(vectors, engine.embed(WINDOWS)[:batch], atol=1e-6)
+    assert np.allclose(vectors, testing.FakeEngine().embed(WINDOWS[:batch]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        WINDOWS.astype(np.float64),
+        WINDOWS[0],
+        WINDOWS[:, :3],
+        WINDOWS[:, :, :999],
+        WINDOWS.transpose(0, 2, 1),
+        WINDOWS[:0],
+    ],
+    ids=["float64", "no batch", "three channels", "short", "time first", "empty"],
+)
+def test_other_windows_are_refused(tiny: Bundle, windows: np.ndarray) -> None:
+    """A wrong type or shape says what was found and what is expected."""
+    with pytest.raises(EngineError, match=r"expected float32 of shape \(B, 6, 1000\) with B at least 1"):
+        open_ort(tiny).embed(windows)
+
+
+def test_strided_windows_are_fine(tiny: Bundle) -> None:
+    """A view into a ring buffer need not be contiguous."""
+    padded = np.zeros((3, 6, 2000), np.float32)
+    padded[:, :, ::2] = WINDOWS
+    engine = open_ort(tiny)
+    assert np.array_equal(engine.embed(padded[:, :, ::2]), engine.embed(WINDOWS))
+
+
+def test_closed_engine_is_closed(tiny: Bundle) -> None:
+    """Closing twice is fine, embedding afterwards is not."""
+    engine = open_ort(tiny)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="this engine is closed"):
+        engine.embed(WINDOWS)
+
+
+def test_absent_provider_names_its_package(tiny: Bundle) -> None:
+    """Asking for a provider this onnxruntime lacks says what is there, what brings it, and that two packages never mix."""
+    import onnxruntime
+
+    lacking = next(key for key, (name, _) in ort.PROVIDERS.items() if name not in onnxruntime.get_available_providers())
+    name, package = ort.PROVIDERS[lacking]
+    with pytest.raises(EngineError) as caught:
+        open_ort(tiny, provider=lacking)
+    message = str(caught.value)
+    assert f"has no {name}, only " in message
+    assert "CPUExecutionProvider" in message
+    assert f"pip install {package}" in message
+    assert "Never install two onnxruntime packages together" in message
+
+
+def test_unknown_provider_lists_those_there_are(tiny: Bundle) -> None:
+    """A provider that nobody knows is a spelling mistake."""
+    with pytest.raises(EngineError, match="no execution provider 'quda'; expected one of cpu, cuda, tensorrt"):
+        open_ort(tiny, provider="quda")
+
+
+class Session:
+    """onnxruntime's session as it looks after a silent fall-back."""
+
+    def __init__(self, providers: list[str], nodes: dict[str, int]) -> None:
+        self.get_providers = lambda: providers
+        parts = [SimpleNamespace(ep_name=name, get_nodes=lambda n=n: [None] * n) for name, n in nodes.items()]
+        self.get_provider_graph_assignment_info = lambda: parts
+
+
+@pytest.mark.parametrize("module", [None, ModuleType("onnxruntime")], ids=["absent", "empty shell"])
+def test_onnxruntime_that_is_not_whole_is_said(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch, module: ModuleType | None
+) -> None:
+    """Without onnxruntime, or with what is left when one of two packages was removed, the error says what to install."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", module)
+    with pytest.raises(EngineError, match=r"onnxruntime cannot be used .* Install exactly one of: onnxruntime "):
+        open_ort(tiny)
+
+
+def test_silent_fallback_is_refused() -> None:
+    """onnxruntime that quietly took the CPU instead of CUDA is an error that says what was to be installed."""
+    with pytest.raises(
+        EngineError, match=r"asked onnxruntime for CUDAExecutionProvider, but it runs on CPUExecution.*onnxruntime-gpu"
+    ):
+        ort._running(Session(["CPUExecutionProvider"], {}), "CUDAExecutionProvider")
+
+
+def test_provider_that_took_no_node_is_refused() -> None:
+    """A provider that is registered and runs nothing is a fall-back as well."""
+    session = Session(["CUDAExecutionProvider", "CPUExecutionProvider"], {"CPUExecutionProvider": 9})
+    with pytest.raises(EngineError, match="took none of the model's 9 nodes"):
+        ort._running(session, "CUDAExecutionProvider")
+
+
+def test_partial_provider_says_its_share() -> None:
+    """A provider that runs part of the graph is named with that part."""
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    session = Session(providers, {"CPUExecutionProvider": 2, "CUDAExecutionProvider": 40})
+    assert ort._running(session, "CUDAExecutionProvider") == "CUDAExecutionProvider, 40 of 42 nodes"
+
+
+def test_damaged_model_is_an_engine_error(tiny: Bundle) -> None:
+    """A file that is no ONNX graph names the file and how to check the bundle."""
+    with pytest.raises(EngineError, match=r"encoder.onnx: onnxruntime .* cannot run it .*aura-edge bundle verify"):
+        open_ort(with_model(tiny, b"not a graph"))
+
+
+def test_changed_model_is_not_run(tiny: Bundle) -> None:
+    """The digest that an answer carries is that of the model that gave it: another file of the same size is refused."""
+    content = bytearray(tiny.model_path.read_bytes())
+    content[-1] ^= 1
+    tiny.model_path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"encoder.onnx: sha256 .* changed since it was exported"):
+        open_ort(tiny)
+
+
+def edited_model(change: Any) -> bytes:
+    onnx = pytest.importorskip("onnx", reason="onnx edits the graph; it comes with aura-edge[export]")
+    model = onnx.load_from_string(testing.tiny_model())
+    change(model.graph)
+    return bytes(model.SerializeToString())
+
+
+def rename_input(graph: Any) -> None:
+    graph.input[0].name = "x"
+    for node in graph.node:
+        node.input[:] = ["x" if name == "imu" else name for name in node.input]
+
+
+def fix_batch(graph: Any) -> None:
+    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+@pytest.mark.parametrize("change", [rename_input, fix_batch])
+def test_graph_of_another_interface_is_refused(tiny: Bundle, change: Any) -> None:
+    """A graph with other names, or for one batch size only, is not what the contract says."""
+    with pytest.raises(EngineError, match=r"expected input imu float32 \(batch, 6, 1000\) and output embedding"):
+        open_ort(with_model(tiny, edited_model(change)))
+
+
+def test_no_threads_are_refused(tiny: Bundle) -> None:
+    """Zero threads, which onnxruntime reads as "all cores", must be meant."""
+    with pytest.raises(EngineError, match="0 threads; expected 1 or more"):
+        open_ort(tiny, threads=0)
+
+
+def test_one_thread_starts_no_other(tiny: Bundle) -> None:
+    """With one thread the caller computes: nothing spins or waits beside it."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("counts threads in /proc")
+    before = len(list(Path("/proc/self/task").iterdir()))
+    engine = open_ort(tiny)
+    engine.embed(WINDOWS)
+    after = len(list(Path("/proc/self/task").iterdir()))
+    assert after == before
+
+
+@pytest.mark.parametrize("name", ["auto", "ort"])
+def test_open_engine_opens_onnxruntime(tiny: Bundle, name: str) -> None:
+    """`auto` and `ort` give onnxruntime."""
+    assert open_engine(name, tiny).info.name == "ort"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("bogus", {}, "no engine 'bogus'; expected one of auto, ort, torch"),
+        ("torch", {}, "name the run folder with --checkpoint"),
+        ("torch", {"checkpoint": "x", "provider": "cuda"}, "the torch engine takes no execution provider"),
+    ],
+)
+def test_open_engine_says_what_is_wrong(tiny: Bundle, name: str, options: dict[str, str], message: str) -> None:
+    """An unknown engine lists those there are; torch without a checkpoint says what it needs."""
+    with pytest.raises(EngineError, match=message):
+        open_engine(name, tiny, **options)
+
+
+def test_engine_stays_small(tmp_path: Path) -> None:
+    """A process that opens a bundle and embeds holds far less memory than the stream may: 110 of 160 MB."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("reads memory from /proc")
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from aura_edge import testing; from aura_edge.engines import open_engine\n"
+        "engine = open_engine('ort', testing.tiny_bundle(sys.argv[1]))\n"
+        "window = testing.motion('walking')[None]\n"
+        "for _ in range(50): engine.embed(window)\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(status.split('VmHWM:')[1].split()[0])\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "t.aura")], capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) / 1024 < 110

@@ -1,0 +1,144 @@
+"""What ships: the wheel's contents, its dependencies, and what importing and asking for help costs."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from aura_edge.__main__ import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {"aura_edge", "aura_edge_train", "aura_edge_export", "aura_edge_bench", "aura_edge_firmware_bridge"}
+HEAVY = {"torch", "onnxruntime", "onnx", "scipy", "sklearn", "pyarrow", "tokenizers", "projectaria_tools"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from these sources without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_wheel_holds_the_five_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """No tests, scripts or generic names land in anybody's site-packages."""
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
+
+
+def test_wheel_holds_every_source_file_and_its_data(wheel: zipfile.ZipFile) -> None:
+    """What is tested here is what ships: every file of the packages, and no other."""
+    expected = set()
+    for package in (ROOT / "aura_edge", *(path for path in ROOT.glob("*/aura_edge_*") if path.name in PACKAGES)):
+        for path in package.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                expected.add(path.relative_to(package.parent).as_posix())
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert shipped == expected
+
+
+def test_every_package_is_typed_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    """Type checkers of those who use us see our types."""
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(wheel.namelist())
+
+
+def test_demo_ships_with_its_licence(wheel: zipfile.ZipFile) -> None:
+    """The demo works from the wheel alone, and names whose recording it is; the bundle stays within 8 MB."""
+    shipped = {entry.filename: entry.file_size for entry in wheel.infolist()}
+    assert "aura_edge/data/demo_recording.npz" in shipped
+    assert "aura_edge/data/demo.aura/manifest.json" in shipped
+    bundle = [size for name, size in shipped.items() if name.startswith("aura_edge/data/demo.aura/")]
+    assert sum(bundle) <= 8_000_000
+    notices = [name for name in shipped if name.startswith("aura_edge/data/") and name.endswith((".md", ".txt"))]
+    assert any("CC BY 4.0" in wheel.read(name).decode() for name in notices)
+
+
+def test_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+    """`aura-edge` is on the path after installing, and the licence is in the wheel."""
+    (entry_points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    assert "aura-edge = aura_edge.__main__:main" in wheel.read(entry_points).decode()
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_device_never_installs_torch(metadata: Message) -> None:
+    """The core is what goes on a device: these packages, and no other without a decision."""
+    required = metadata.get_all("Requires-Dist") or []
+    core = {line.split(";")[0] for line in required if "extra ==" not in line}
+    names = {line.replace(">", "=").split("=")[0].strip() for line in core}
+    assert names == {"msgspec", "numpy", "onnxruntime", "pyserial", "rich", "safetensors", "tomli", "typer"}
+
+
+def test_extras_are_those_the_readme_names(metadata: Message) -> None:
+    """Whoever needs more says which."""
+    extras = set(metadata.get_all("Provides-Extra") or [])
+    assert {"train", "export", "parquet", "vrs", "dev"} <= extras
+
+
+def modules_after(*args: str) -> set[str]:
+    """Top-level modules that `python ARGS` has imported when it ends, as the interpreter itself reports them."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    rows = [line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert len(rows) > 20
+    return {row.split(".")[0] for row in rows}
+
+
+def test_import_costs_numpy_and_little_else() -> None:
+    """`import aura_edge` is cheap enough for any program to do."""
+    imported = modules_after("-c", "import aura_edge")
+    assert "numpy" in imported
+    assert not imported & (HEAVY | {"typer", "rich", "serial"})
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["bundle", "show"], ["bundle", "verify"]])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    """Asking for help is answered at once, also where torch is not installed."""
+    assert not modules_after("-m", "aura_edge", *command, "--help") & HEAVY
+
+
+def test_listing_the_commands_imports_none_of_them() -> None:
+    """The list is only names."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "aura_edge", "--help"], capture_output=True, text=True, check=True
+    )
+    modules = {module for module, _ in (target.split(":") for target, _ in COMMANDS.values())}
+    assert not {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()} & modules
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_help_takes_less_than_four_tenths_of_a_second() -> None:
+    """Measured as processor time, the best of three: a busy machine is not what is tested."""
+
+    def cost_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "aura_edge", "--help"], capture_output=True, check=True, env=os.environ)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    assert min(cost_s() for _ in range(3)) < 0.4
