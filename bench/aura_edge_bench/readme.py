@@ -1,0 +1,108 @@
+"""Writes the numbers of the README from committed results, so that none of them is anybody's memory.
+
+`python -m aura_edge_bench.readme` fills what stands between `<!-- results:NAME -->` and `<!-- /results -->`; with `--check` it only says
+whether that is what the results give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aura_edge.encoders.checkpoint import replace_file
+from aura_edge.errors import InputError
+
+RESULTS = Path("bench/results")
+BLOCK = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def filled(readme: str, results: Path) -> str:
+    """`readme` with every block written anew. Raises `InputError` for a block that nothing fills."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in TABLES:
+            raise InputError(f"README: nothing fills the block {name!r}; known are {', '.join(sorted(TABLES))}.")
+        return f"{match[1]}{TABLES[name](results)}\n{match[3]}"
+
+    return BLOCK.sub(block, readme)
+
+
+def accuracy(results: Path) -> str:
+    """Zero-shot on test subjects, as worn and turned."""
+    worn, turned = _read(results / "evaluate-test.json"), _read(results / "evaluate-test-rotated.json")
+    rows = [
+        "| test subjects, zero-shot by sentence | windows | accuracy | macro-F1 | each window turned at random |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, found in worn["sets"].items():
+        for kind in ("labels", "groups"):
+            if kind in found:
+                score, other = found[kind], turned["sets"][name][kind]
+                what = f"{name}, {len(score['labels'])} {'sentences' if kind == 'labels' else 'groups'}"
+                rows.append(
+                    f"| {what} | {score['windows']:,} | {score['accuracy']:.3f} | {score['macro_f1']:.3f} "
+                    f"| {other['accuracy']:.3f} / {other['macro_f1']:.3f} |"
+                )
+    return "\n".join(rows)
+
+
+def speed(results: Path) -> str:
+    """What it costs, with the machine it was measured on."""
+    encode, cost, start = (_read(results / f"{n}.json") for n in ("encode-latency", "pipeline-cost", "startup"))
+    rows = ["| | |", "|---|---:|"]
+    for engine in encode["engines"]:
+        if engine["latency"]:
+            latency = engine["latency"]
+            rows.append(
+                f"| encode one window, `{engine['engine']}`, one thread, p50 / p99 | {latency['p50_ms']:.2f} / {latency['p99_ms']:.2f} ms |"
+            )
+    for comparison in encode["comparisons"]:
+        low, high = comparison["interval"]
+        rows.append(
+            f"| `{comparison['engine']}` against `{comparison['against']}`, interleaved, ratio of medians "
+            f"| {comparison['ratio']:.2f} ({low:.2f} to {high:.2f}) |"
+        )
+    rows += [
+        f"| everything but the encoder, per input sample at 1 kHz | {cost['us_per_sample']['1000']:.2f} µs |",
+        f"| `aura-edge --help` | {start['help_s']:.2f} s |",
+        f"| process start to first label of the demo | {start['first_label_s']:.2f} s |",
+        f"| resident memory of the stream, peak | {start['resident_mib']:.0f} MiB |",
+    ]
+    machine = encode["machine"]
+    rows.append(f"\nMeasured on {machine['cpu']}, {machine['usable_cores']} shared cores, {machine['python']}.")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[Path], str]] = {"accuracy": accuracy, "speed": speed}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"{path}: not a readable result ({error}). Measure it again, as the README says.") from error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS / "epyc-2-cores")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the README says otherwise")
+    chosen = parser.parse_args()
+    before = chosen.readme.read_text("utf-8")
+    after = filled(before, chosen.results)
+    if chosen.check and after != before:
+        sys.exit(f"{chosen.readme}: says other numbers than {chosen.results}. Run: python -m aura_edge_bench.readme")
+    if after != before:
+        replace_file(chosen.readme, after.encode())
+
+
+if __name__ == "__main__":
+    main()
