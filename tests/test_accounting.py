@@ -51,7 +51,7 @@ def accounted(summary: Summary) -> Counter[str]:
     ],
 )
 def test_single_recordings(shared_data: Path, name: str, path: str, reasons: set[str]) -> None:
-    """Jittered glasses, a damaged spreadsheet, an export with ten holes of 30 ms: all rows are read, and nothing is dropped without a known reason."""
+    """Jittered glasses, a damaged spreadsheet, an export with ten holes of 30 ms: all rows are read, and each loss has a known reason."""
     counts = accounted(played(f"replay:{shared_data / path}", preset=name))
     assert counts["read"] == len(read_recording(shared_data / path, preset(name)).t_ns)
     assert {reason for reason, count in counts.items() if count} - {"read"} <= reasons

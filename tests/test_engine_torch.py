@@ -1,0 +1,85 @@
+"""The torch engine: runs a checkpoint as training left it, and takes nothing but real windows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the engine runs torch; it comes with aura-edge[train]")
+
+from aura_edge import encoders, testing  # noqa: E402
+from aura_edge.encoders import checkpoint  # noqa: E402
+from aura_edge.engines.torch import TorchEngine, open_torch  # noqa: E402
+from aura_edge.errors import BundleError, EngineError  # noqa: E402
+
+WINDOWS = np.stack([testing.motion(label) for label in testing.TINY_LABELS])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    spec = encoders.make_spec("transformer", {"dimension": 8, "width": 16, "depth": 1, "heads": 2})
+    header = checkpoint.Header(name="t", encoder=spec, text_space=testing.TINY_SPACE, captions={})
+    checkpoint.save(tmp_path / "run", encoders.build(spec), header)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def engine(run: Path) -> TorchEngine:
+    return open_torch(run)
+
+
+def test_it_says_what_runs(run: Path, engine: TorchEngine) -> None:
+    """The info names device, precision and the digest of the weights file."""
+    digest = hashlib.sha256((run / checkpoint.WEIGHTS).read_bytes()).hexdigest()
+    assert (engine.info.name, engine.info.device, engine.info.precision) == ("torch", "cpu", "fp32")
+    assert (engine.info.max_batch, engine.info.threads, engine.info.weights) == (None, 1, digest)
+
+
+def test_embeddings_are_those_of_the_encoder(run: Path, engine: TorchEngine) -> None:
+    """The engine gives what the module gives, without gradients, as float32 of unit norm."""
+    found = engine.embed(WINDOWS)
+    with torch.inference_mode():
+        expected = checkpoint.load(run).encoder(torch.from_numpy(WINDOWS)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_windows_may_be_views_and_read_only(engine: TorchEngine) -> None:
+    """A window cut out of a larger array, or one that may not be written to, is as good as any."""
+    wide = np.concatenate([WINDOWS, WINDOWS], axis=2)
+    expected = engine.embed(WINDOWS)
+    locked = WINDOWS.copy()
+    locked.flags.writeable = False
+    np.testing.assert_array_equal(engine.embed(wide[:, :, :1000]), expected)
+    np.testing.assert_array_equal(engine.embed(locked), expected)
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [WINDOWS.astype(np.float64), WINDOWS[:, :, :999], WINDOWS[:, :5], WINDOWS[0], WINDOWS[:0]],
+    ids=["float64", "short", "five channels", "no batch", "empty"],
+)
+def test_other_arrays_are_refused(engine: TorchEngine, windows: np.ndarray) -> None:
+    """Type and shape must be those of the contract."""
+    with pytest.raises(EngineError, match="expected float32 of shape"):
+        engine.embed(windows)
+
+
+def test_closed_engine_says_so(engine: TorchEngine) -> None:
+    """After close, twice if need be, there is nothing to run."""
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.embed(WINDOWS)
+
+
+def test_bad_requests_are_refused(run: Path, tmp_path: Path) -> None:
+    """No threads, or no checkpoint, is an error that says what was expected."""
+    with pytest.raises(EngineError, match="expected 1 or more"):
+        open_torch(run, threads=0)
+    with pytest.raises(BundleError, match="no checkpoint"):
+        open_torch(tmp_path)

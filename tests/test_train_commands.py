@@ -1,0 +1,97 @@
+"""`aura-edge train`: what it leaves and says, and that asking for help costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch", reason="training needs it; it comes with aura-edge[train]")
+pytest.importorskip("sklearn", reason="validation scores need it; it comes with aura-edge[train]")
+
+from aura_edge import text  # noqa: E402
+from aura_edge.encoders import checkpoint  # noqa: E402
+from aura_edge_train import loop  # noqa: E402
+from aura_edge_train.commands import default_cache, train_app  # noqa: E402
+
+RECIPE = """
+name = "small"
+text_tower = "tiny"
+[encoder]
+kind = "transformer"
+options = { width = 16, depth = 1, heads = 2, patch = 50, stride = 50, invariant_filters = 8, vector_filters = 0 }
+[[data]]
+name = "made-up"
+[optimisation]
+epochs = 2
+batch = 24
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny_tower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(text.TOWERS, "tiny", "aura_edge.testing:FakeTower")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    return tmp_path / "small.toml"
+
+
+def invoke(*arguments: Any) -> Any:
+    return CliRunner().invoke(train_app, [str(argument) for argument in arguments])
+
+
+def test_it_trains_and_says_what_next(recipe: Path, tmp_path: Path) -> None:
+    """Epochs are reported on standard error, the next command on standard output, and the checkpoint is there."""
+    result = invoke(
+        recipe, "--data", tmp_path, "--out", tmp_path / "run", "--cache", tmp_path / "cache", "--threads", 1
+    )
+    assert result.exit_code == 0, result.output
+    assert "epoch 2/2" in result.stderr
+    assert f"aura-edge export {tmp_path / 'run'} -o small.aura" in result.stdout
+    assert checkpoint.load(tmp_path / "run").header.name == "small"
+
+
+def test_interrupted_says_how_to_go_on(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends with 130 and the command that resumes; that command finishes the run."""
+    update, calls = loop._update, []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        update(*arguments)
+
+    monkeypatch.setattr(loop, "_update", interrupted)
+    common = (recipe, "--data", tmp_path, "--out", tmp_path / "run", "--cache", tmp_path / "cache", "--threads", 1)
+    stopped = invoke(*common)
+    assert stopped.exit_code == 130
+    assert "--resume" in stopped.stderr
+    again = invoke(*common)
+    assert again.exit_code == 1
+    assert "holds a run already" in str(again.exception)
+    assert invoke(*common, "--resume").exit_code == 0
+    assert checkpoint.load(tmp_path / "run").header.metrics["epoch"] in (1, 2)
+
+
+def test_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Resampled recordings go below the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "aura-edge"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path.home() / ".cache" / "aura-edge"
+
+
+def test_commands_import_nothing_heavy() -> None:
+    """The module that `--help` loads brings neither torch nor onnxruntime nor scikit-learn."""
+    code = (
+        "import sys, aura_edge_train.commands; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'onnxruntime', 'sklearn', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode in (0,)

@@ -1,0 +1,64 @@
+"""Where an encoder comes from: what a checkpoint, and later a manifest, says about the run that made it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+import aura_edge
+from aura_edge_train.datasets.store import Store
+from aura_edge_train.recipe import Recipe
+
+
+def describe(recipe: Recipe, stores: Sequence[Store], window_samples: int) -> dict[str, Any]:
+    """Recipe, data with subjects and digests, library versions and commit."""
+    return {
+        "recipe": msgspec.to_builtins(recipe),
+        "recipe_sha256": recipe.digest,
+        "data": {store.data_set.name: _data(store, window_samples) for store in stores},
+        "versions": {
+            "aura_edge": aura_edge.__version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def _data(store: Store, window_samples: int) -> dict[str, Any]:
+    subjects = sorted({segment.subject for segment in store.index.segments})
+    return {
+        "digest": store.index.digest,
+        "samples": store.index.samples,
+        "subjects": {
+            split: [subject for subject in subjects if store.data_set.split_of(subject) == split]
+            for split in ("train", "validation", "test")
+        },
+        "hours": round(len(store.signals) / store.index.rate_hz / 3600, 2),
+        "validation_windows": len(store.window_starts("validation", window_samples)),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the checkout this runs from; None when it was installed without one."""
+    git, root = shutil.which("git"), Path(aura_edge.__file__).parents[1]
+    if git is None or not (root / ".git").exists():
+        return None
+    found = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--match="],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or None

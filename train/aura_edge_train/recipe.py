@@ -1,0 +1,119 @@
+"""Recipes: TOML in, frozen plain data out, and a clear word about anything in it that makes no sense.
+
+The comments of the shipped recipes tell what each trains and why its values are what they are. A recipe says how to train; where to read
+and write is said with flags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from aura_edge.errors import RecipeError
+from aura_edge_train.augment import Augmentation
+from aura_edge_train.objectives import Objective
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+class Encoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[encoder]`: what `encoders.build` makes; `dimension` comes from the text tower, `window_samples` from the signal."""
+
+    kind: str
+    options: dict[str, Any] = {}
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[data]]`: a data set, and how much of it an epoch sees."""
+
+    name: str
+    windows_per_caption: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Windows drawn per epoch for each caption; 0 for as many as lie 2.5 s apart, at random places of their own segments."""
+    quiet_rad_s: NotNegative = 0.0
+    """Windows whose angular rate deviates less than this (root mean square around its mean, over all axes) are left out: somebody at
+    rest does not do what the recording is called after. 0 leaves out none."""
+    quiet_groups_kept: tuple[str, ...] = ()
+    """Groups of captions whose quiet windows stay: after a fall, lying still belongs to it."""
+
+
+class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[optimisation]`: AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), linear warm-up, cosine to zero."""
+
+    epochs: Count
+    batch: Count = 256
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.05
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    warm_up: Share = 0.1
+    """Share of all steps."""
+    clip: Positive = 1.0
+    """Longest gradient."""
+    averaging: Share = 0.998
+    """Weight of the past in the running mean of the weights, which is what is validated and kept; 0 for none."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products in training; validation and everything kept are fp32."""
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A training run."""
+
+    name: str
+    encoder: Encoder
+    data: Annotated[tuple[Data, ...], msgspec.Meta(min_length=1)]
+    optimisation: Optimisation
+    augmentation: Augmentation = Augmentation()
+    objective: Objective = Objective()
+    text_tower: str = "all-MiniLM-L6-v2"
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """sha256 of everything in it."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe: a file, or the name of one that is shipped (`demo`). Raises `RecipeError` naming the key that is wrong."""
+    if not path.exists() and path.suffix == "" and len(path.parts) == 1:
+        shipped = resources.files(__package__).joinpath("recipes", f"{path.name}.toml")
+        if shipped.is_file():
+            return parse(shipped.read_text("utf-8"), found_in=path.name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise RecipeError(
+            f"{path}: no recipe: {reason}. Expected a TOML file, or one of the shipped ones: {', '.join(shipped_names())}."
+        ) from error
+    return parse(text, found_in=str(path))
+
+
+def parse(text: str, *, found_in: str) -> Recipe:
+    """Read a recipe from its text."""
+    try:
+        return msgspec.convert(tomllib.loads(text), Recipe)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{found_in}: not TOML: {error}.") from error
+    except msgspec.ValidationError as error:
+        raise RecipeError(
+            f"{found_in}: {error}. The shipped recipes show every key: {', '.join(shipped_names())}."
+        ) from error
+
+
+def shipped_names() -> list[str]:
+    """Names of the recipes inside the package."""
+    folder = resources.files(__package__).joinpath("recipes")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
