@@ -1,0 +1,158 @@
+"""From a checkpoint to a bundle that is proved: graph, prototypes, golden vectors, and the gate that they must pass together."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save as to_safetensors
+
+from aura_edge import bundle, prototypes
+from aura_edge.bundle import GOLDEN, Bundle, Manifest
+from aura_edge.encoders import checkpoint as checkpoints
+from aura_edge.encoders.checkpoint import Header
+from aura_edge.engines import Engine
+from aura_edge.engines.ort import open_ort
+from aura_edge.engines.torch import open_torch
+from aura_edge.errors import BundleError, ParityError, require
+from aura_edge.prototypes import Prototypes
+from aura_edge.text import open_tower
+from aura_edge.text.labels import embed_labels
+from aura_edge_export.card import CARD, model_card
+from aura_edge_export.graph import to_onnx
+from aura_edge_export.parity import FP32, Parity, Tolerance, compare
+from aura_edge_export.windows import FILE, load_windows
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A bundle, and the proof that it computes what was trained."""
+
+    bundle: Bundle
+    parity: Parity
+
+
+def export(
+    folder: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    windows: Path | None = None,
+    prototype_set: str | None = None,
+    description: str = "",
+    license: str = "Apache-2.0",
+    metrics: Mapping[str, Any] | None = None,
+    golden_windows: int = 8,
+    tolerance: Tolerance = FP32,
+    say: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Export the checkpoint in `folder` to the bundle `target`, comparing both on real windows first.
+
+    `windows` is a file of real windows (default: what training left beside the checkpoint), `prototype_set` the set used when none is named
+    (default: the checkpoint's first), `metrics` goes into the manifest beside those of the checkpoint. Raises `ParityError` when bundle and
+    checkpoint do not agree; then nothing is written. `MissingExtraError` says what is not installed.
+    """
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, extra="export")
+    say("reading the checkpoint")
+    trained = checkpoints.load(folder)
+    header = trained.header
+    real = load_windows(windows or trained.path / FILE, header.signal)
+    golden = real.golden(golden_windows)
+    say("embedding the labels")
+    sets = embed_captions(header)
+    default = prototype_set or next(iter(sets))
+    if default not in sets:
+        raise BundleError(f"no prototype set {default!r} in this checkpoint; it has: {', '.join(sets)}.")
+    say("writing the graph")
+    manifest = Manifest(
+        name=Path(target).resolve().name.removesuffix(".aura"),
+        description=description,
+        license=license,
+        signal=header.signal,
+        encoder=header.encoder,
+        text_space=header.text_space,
+        decision=header.decision,
+        prototypes=default,
+        training=header.training | {"weights_sha256": header.weights_sha256, "exported_with": _versions()},
+        metrics=header.metrics,
+    )
+    files = {manifest.model: to_onnx(trained.encoder, window_samples=header.signal.window_samples)}
+    files |= {f"prototypes/{name}.safetensors": prototypes.to_bytes(known) for name, known in sets.items()}
+    say(f"comparing on {len(real.samples)} real windows")
+    reference = open_torch(folder)
+    expected = embed_all(reference, real.samples)
+    files[GOLDEN] = to_safetensors({"inputs": golden, "embeddings": reference.embed(golden)})
+    reference.close()
+    parity = _gate(manifest, files, real.samples, expected, sets, tolerance)
+    manifest = msgspec.structs.replace(
+        manifest, metrics=manifest.metrics | {"parity": asdict(parity)} | dict(metrics or {})
+    )
+    files[CARD] = model_card(manifest, sets).encode()
+    say("saving")
+    return Exported(bundle.save(target, manifest, files), parity)
+
+
+def embed_captions(header: Header) -> dict[str, Prototypes]:
+    """One prototype set for each data set of the checkpoint, by the tower it was trained with."""
+    tower = open_tower(header.text_space.tower)
+    sets = {}
+    for name, captions in header.captions.items():
+        if not captions:
+            raise BundleError(f"data set {name!r} of this checkpoint has no captions; train it again.")
+        sentences = {caption.label: caption.sentences for caption in captions}
+        if len(sentences) != len(captions):
+            raise BundleError(
+                f"data set {name!r} calls two captions the same; give each a label of its own and train again."
+            )
+        known = embed_labels(tower, sentences)
+        prototypes.require_same_space(
+            known.text_space, header.text_space, found_in=Path(f"prototypes/{name}"), expected_by=Path(header.name)
+        )
+        sets[name] = known
+    if not sets:
+        raise BundleError("this checkpoint has no captions, so nothing could be recognised. Train it again.")
+    return sets
+
+
+def embed_all(engine: Engine, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) of (N, 6, n): the first window alone, the rest in batches, so that several batch sizes are run."""
+    if not len(windows):
+        raise ParityError("nothing to compare: there are no windows. Give real ones with --windows.")
+    cuts = [0, *range(1, len(windows), BATCH), len(windows)]
+    return np.concatenate([engine.embed(windows[a:b]) for a, b in itertools.pairwise(cuts)])
+
+
+def _gate(
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    windows: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    sets: Mapping[str, Prototypes],
+    tolerance: Tolerance,
+) -> Parity:
+    """Run the very files that would ship, through the engine that devices use, from a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = bundle.save(Path(scratch) / "draft.aura", manifest, files)
+        engine = open_ort(draft)
+        try:
+            parity = compare(expected, embed_all(engine, windows), sets, tolerance)
+            bundle.verify(draft, engine.embed)
+        finally:
+            engine.close()
+    return parity
+
+
+def _versions() -> dict[str, str]:
+    modules = (importlib.import_module(name) for name in ("aura_edge", "onnx", "onnxruntime", "onnxscript", "torch"))
+    return {module.__name__: str(module.__version__) for module in modules}

@@ -1,0 +1,122 @@
+"""`aura-edge export` and `aura-edge prototypes`: what they take and what they print; torch is imported when they run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aura_edge.errors import InputError
+
+export_app = typer.Typer(add_completion=False)
+prototypes_app = typer.Typer(add_completion=False)
+
+
+@export_app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, with its checkpoint.json.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The bundle to write, as in demo.aura; one there is replaced.")
+    ],
+    windows: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real windows to compare on, .safetensors or .npz [default: windows.safetensors of the run]."
+        ),
+    ] = None,
+    prototypes: Annotated[
+        str | None, typer.Option(help="Prototype set used when none is named [default: the run's first data set].")
+    ] = None,
+    metrics: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSON of measurements to put into the manifest under the file's name; may be repeated."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="One sentence about the model.")] = "",
+    license: Annotated[str, typer.Option(help="License of the weights.")] = "Apache-2.0",
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a bundle from a checkpoint, and prove on real windows that they agree; without that proof nothing is written."""
+    measured = {path.stem: _read_json(path) for path in metrics or []}
+    from aura_edge_export.bundling import export as make
+
+    progress = Console(stderr=True)
+    with progress.status("exporting") as status:
+        made = make(
+            checkpoint,
+            output,
+            windows=windows,
+            prototype_set=prototypes,
+            description=description,
+            license=license,
+            metrics=measured,
+            say=status.update,
+        )
+    found = made.bundle
+    size = sum(entry.bytes for entry in found.manifest.files.values())
+    if json_output:
+        from msgspec import to_builtins
+
+        typer.echo(json.dumps({"bundle": str(found.path), "bytes": size, "parity": to_builtins(made.parity)}))
+        return
+    console = Console(markup=False, emoji=False)
+    console.out(f"{found.path}: written, {size / 1e6:.2f} MB, label sets {', '.join(found.prototype_sets)}")
+    table = Table("comparison with the checkpoint", "")
+    table.add_row("real windows", str(made.parity.windows))
+    table.add_row("cosine, least and mean", f"{made.parity.cosine_min:.8f}  {made.parity.cosine_mean:.8f}")
+    table.add_row("largest difference", f"{made.parity.max_abs:.3g}")
+    for name, agreement in made.parity.top1_agreement.items():
+        table.add_row(f"same label, set {name}", f"{agreement:.2%}")
+    console.print(table)
+
+
+@prototypes_app.command()
+def prototypes(
+    bundle: Annotated[Path, typer.Argument(help="The bundle to add them to.")],
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", help="A label, commas and all; may be repeated.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help='JSON of labels: ["walking", ...] or {"walking": ["a person is walking", ...], ...}.'),
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="Sentence for each label of --labels, with {} in its place: 'a person is {}'.")
+    ] = "{}",
+    set_name: Annotated[str, typer.Option("--set", help="Name of the set; one of that name is replaced.")] = "custom",
+    default: Annotated[
+        bool, typer.Option("--default", help="Make it the set that is used when none is named.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write another bundle and leave this one as it is.")
+    ] = None,
+) -> None:
+    """Embed labels of your own with the bundle's text tower, and add them to it."""
+    if bool(labels) == (file is not None):
+        raise typer.BadParameter("give labels with --labels (repeated), or a JSON file with --file, and not both.")
+    from aura_edge.bundle import load
+    from aura_edge_export.labelling import add_labels, bare_labels, read_labels
+
+    sentences = read_labels(file) if file else bare_labels(labels or [], template)
+    written, known = add_labels(load(bundle), sentences, set_name=set_name, default=default, target=output)
+    console = Console(markup=False, emoji=False)
+    console.out(f"{written.path}: label set {set_name}, digest {known.digest[:12]}")
+    table = Table("label", "sentences")
+    for label, lines in zip(known.labels, known.prompts, strict=True):
+        table.add_row(label, "\n".join(lines))
+    console.print(table)
+
+
+def _read_json(path: Path) -> object:
+    try:
+        found: object = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror}. Expected JSON, as `aura-edge evaluate --json` prints it."
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}. Expected what `aura-edge evaluate --json` prints.") from error
+    return found
