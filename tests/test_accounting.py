@@ -94,7 +94,7 @@ def test_sp_sw_har(shared_data: Path, tmp_path: Path) -> None:
     files = sorted(tmp_path.glob("DATA/s*/s*.csv"))
     total = sum((accounted(played(f"replay:{file}", preset="sp-sw-har")) for file in files), Counter[str]())
     assert len(files) == 446
-    assert total["used"] > 0.9 * total["read"]
+    assert total["used"] > 0.75 * total["read"]  # executions of about 11 s, windows every 5 s
     assert set(total) <= {"read", "used", "end"}
 
 

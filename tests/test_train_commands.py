@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="training needs it; it comes with aura-edge[train]")
 pytest.importorskip("sklearn", reason="validation scores need it; it comes with aura-edge[train]")
 
+import aura_edge  # noqa: E402
 from aura_edge import text  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
-from aura_edge_train import loop  # noqa: E402
+from aura_edge_train import loop, provenance  # noqa: E402
 from aura_edge_train.commands import default_cache, train_app  # noqa: E402
 
 RECIPE = """
@@ -95,3 +97,11 @@ def test_commands_import_nothing_heavy() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'onnxruntime', 'sklearn', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode in (0,)
+
+
+def test_commit_is_that_of_this_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Provenance names the commit of the checkout it runs from, and none where there is no checkout."""
+    inside = (Path(aura_edge.__file__).parents[1] / ".git").exists()
+    assert (provenance._commit() is not None) == (inside and shutil.which("git") is not None)
+    monkeypatch.setattr(aura_edge, "__file__", str(tmp_path / "site-packages" / "aura_edge" / "__init__.py"))
+    assert provenance._commit() is None

@@ -22,7 +22,7 @@ from aura_edge import testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import corpus, loop, recipe, state  # noqa: E402
+from aura_edge_train import corpus, loop, provenance, recipe, state  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.recipe import Data, Optimisation, Recipe  # noqa: E402
@@ -38,6 +38,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(cache: Path) -> Store:
     return open_store(MADE_UP, Path(), cache=cache)
+
+
+@pytest.fixture(autouse=True)
+def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever commits while these tests run must not tell two runs apart."""
+    monkeypatch.setattr(provenance, "_commit", lambda: "c0ffee")
 
 
 def tiny(**optimisation: Any) -> Recipe:
@@ -123,7 +129,8 @@ import torch
 torch.set_num_threads(1)
 from aura_edge import text
 from aura_edge.encoders import checkpoint
-from aura_edge_train import loop, recipe
+from aura_edge_train import loop, provenance, recipe
+provenance._commit = lambda: "c0ffee"
 text.TOWERS["tiny"] = "aura_edge.testing:FakeTower"
 
 def die_on(count, function):

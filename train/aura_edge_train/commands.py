@@ -35,8 +35,11 @@ def train(
     threads: Threads = 0,
 ) -> None:
     """Train an encoder as a recipe says; killed and resumed, it gives the same encoder."""
-    import torch
     from rich.console import Console
+
+    from aura_edge.errors import require
+
+    torch = require("torch", extra="train")
 
     from aura_edge_train import recipe as recipes
     from aura_edge_train.loop import train as run_training
