@@ -1,6 +1,6 @@
-"""Two ways to read a jittered signal at other times: a windowed-sinc average and a monotone cubic.
+"""Reading a jittered signal at other times: a windowed-sinc average, what takes the jitter out before it, and a monotone cubic.
 
-Both compute each output from its own neighbours in the same order of operations, whatever else is computed with it: the resampler's promise
+All compute each output from its own neighbours in the same order of operations, whatever else is computed with it: the resampler's promise
 that results do not depend on how the input was cut rests on this.
 """
 
@@ -15,6 +15,8 @@ HALF_WIDTH_PERIODS = 10
 """Half width of the kernel in output periods: 50 ms at 200 Hz."""
 KAISER_BETA = 6.25
 """65 dB at this width and a transition of 0.2 of the output rate (Kaiser's formula)."""
+NEIGHBOURS = 3
+"""Samples on either side that take part in taking out the jitter of one."""
 TABLE_STEP_NS = 1000
 """The kernel is tabulated at this step: rounding a sample's time to it stays 80 dB below the signal."""
 
@@ -22,9 +24,9 @@ TABLE_STEP_NS = 1000
 class WindowedSinc:
     """Anti-aliasing average for inputs at or above the output rate.
 
-    With a regular clock it is flat within 0.1 dB to 0.4 of the output rate and more than 60 dB down from 0.6 of it (80 and 120 Hz at
-    200 Hz); samples that already lie on the grid pass unchanged. Each sample is weighted by the time it stands for, which keeps the error
-    of a jittered clock small: 6 % of jitter at 1 kHz leaves 0.03 % at 20 Hz, but lets through -50 dB at 120 Hz.
+    Flat within 0.1 dB to 0.4 of the output rate and more than 60 dB down from 0.6 of it (80 and 120 Hz at 200 Hz); samples that already
+    lie on the grid pass unchanged. Each sample is weighted by the time it stands for, so that a clock that is not quite regular does
+    little harm.
     """
 
     def __init__(self, output_rate_hz: float) -> None:
@@ -63,6 +65,35 @@ class WindowedSinc:
         weighted = np.add.reduce(x[rows] * weights[:, :, None], axis=0)
         mean: NDArray[np.float64] = weighted[: len(grid_ns)] / total[: len(grid_ns), None]
         return mean
+
+
+def without_jitter(
+    t_ns: NDArray[np.int64], x: NDArray[np.float64], period_ns: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows (N, C) at times (N,), moved to the mean time of themselves and `NEIGHBOURS` on either side; those at both ends are left out.
+
+    Summing a kernel over jittered times makes noise of fast signals. Read by a polynomial through the neighbours (Lagrange) at nearly regular
+    times, 6 % of jitter at 1 kHz lets through -64 dB at 120 Hz instead of -52. A row among samples closer than half a period stays where
+    it is: a polynomial through them would run wild.
+    """
+    rows = np.arange(len(t_ns) - 2 * NEIGHBOURS)[:, None] + np.arange(2 * NEIGHBOURS + 1)  # (n, 7)
+    here = slice(NEIGHBOURS, len(t_ns) - NEIGHBOURS)
+    offset = t_ns[rows] - t_ns[here, None]
+    shift = np.rint(offset.sum(axis=1) / rows.shape[1]).astype(np.int64)
+    shift[(np.diff(offset, axis=1) < 0.5 * period_ns).any(axis=1) | (np.abs(shift) <= 1)] = 0
+    moved = np.flatnonzero(shift)
+    times, values = t_ns[here] + shift, x[here].copy()
+    if len(moved):
+        node, at = offset[moved] / period_ns, shift[moved, None] / period_ns
+        weights = np.ones_like(node)
+        for i in range(rows.shape[1]):
+            others = np.arange(rows.shape[1]) != i
+            weights[:, others] *= (at - node[:, i, None]) / (node[:, others] - node[:, i, None])
+        total = np.zeros((len(moved), x.shape[1]))
+        for i in range(rows.shape[1]):  # one after the other: the same order for any number of rows
+            total += weights[:, i, None] * x[rows[moved, i]]
+        values[moved] = total
+    return times, values
 
 
 def monotone_cubic(

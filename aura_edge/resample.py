@@ -3,7 +3,8 @@
 Going down or level (input at least 98 % of the output rate), each output is a windowed-sinc average; going up, a monotone cubic
 (see `interpolation.py` for both).
 
-An output at time t depends on samples up to t + `delay_s` and is given as soon as one later than that has come: that delay is constant. The
+An output at time t depends on samples up to t + `delay_s` and is given as soon as one later than that has come: that delay is constant (of
+a jittered clock it is the mean; three samples of it are counted, not timed). The
 grid starts at the first sample of a segment. Holes up to 20 ms, or two and a half periods where those are longer, are bridged; a longer
 one, or a clock that goes back by more than a second, ends the segment and starts another.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.errors import InputError
-from aura_edge.interpolation import WindowedSinc, monotone_cubic
+from aura_edge.interpolation import NEIGHBOURS, WindowedSinc, monotone_cubic, without_jitter
 from aura_edge.types import NS_PER_S, GridBlock, ImuChunk
 
 MIN_RATE_HZ, MAX_RATE_HZ = 20.0, 2000.0
@@ -74,7 +75,8 @@ class Resampler:
     @property
     def delay_s(self) -> float:
         """How far behind the newest sample the output stays; constant."""
-        return self._reach_ns / NS_PER_S
+        lookahead_ns = NEIGHBOURS * self._period_ns if self._averages else 0.0
+        return (self._reach_ns + lookahead_ns) / NS_PER_S
 
     def push(self, chunk: ImuChunk) -> list[GridBlock]:
         """Take the next samples of the stream; give the grid samples that they complete."""
@@ -153,6 +155,7 @@ class Resampler:
         self._x = np.empty((0, 6))
         self._real = np.empty(0, np.int64)  # per row: input samples up to and including it
         self._clip = np.empty(0, np.int64)  # the same for clipped ones
+        self._u, self._y = self._t, self._x  # the same rows without jitter, as far as their neighbours are known
         self._last_ns: int | None = None
         self._origin_ns = 0
         self._next = 0  # index of the next grid sample
@@ -174,6 +177,27 @@ class Resampler:
         if self._averages:
             t, x, real, clip = self._fill_holes(t, x, real, clip)
         self._t, self._x, self._real, self._clip = t, x, real, clip
+        self._settle(len(t) - NEIGHBOURS)
+
+    def _settle(self, stop: int) -> None:
+        """Take the jitter out of the rows before `stop`; the first and last of a segment have no neighbours and stay as they are."""
+        if not self._averages:
+            self._u, self._y = self._t, self._x
+            return
+        done = len(self._u)
+        if stop <= done:
+            return
+        plain = slice(done, min(max(done, NEIGHBOURS), stop))  # only a segment's first rows have fewer before them
+        last = min(stop, len(self._t) - NEIGHBOURS)
+        times, values = [self._u, self._t[plain]], [self._y, self._x[plain]]
+        if plain.stop < last:
+            around = slice(plain.stop - NEIGHBOURS, last + NEIGHBOURS)
+            moved_t, moved_x = without_jitter(self._t[around], self._x[around], self._period_ns)
+            times.append(moved_t)
+            values.append(moved_x)
+        rest = slice(max(plain.stop, last), stop)
+        self._u = np.concatenate([*times, self._t[rest]])
+        self._y = np.concatenate([*values, self._x[rest]])
 
     def _fill_holes(
         self, t: NDArray[np.int64], x: NDArray[np.float64], real: NDArray[np.int64], clip: NDArray[np.int64]
@@ -211,18 +235,20 @@ class Resampler:
 
     def _advance(self) -> list[GridBlock]:
         """Give the grid samples whose surroundings are complete."""
-        if self._last_ns is None or self._last_ns - self._reach_ns <= self._origin_ns:
+        if not len(self._u) or int(self._u[-1]) - self._reach_ns <= self._origin_ns:
             return []
         # Strictly before: then the sample after the last one in reach is known too.
-        blocks = self._give(self._count_until(self._last_ns - self._reach_ns - 1), None)
+        blocks = self._give(self._count_until(int(self._u[-1]) - self._reach_ns - 1), None)
         oldest_ns = int(self._grid_ns(np.array([self._next]))[0]) - self._reach_ns
-        keep = max(0, int(np.searchsorted(self._t, oldest_ns)) - 2)
+        keep = max(0, min(int(np.searchsorted(self._u, oldest_ns)) - 2, len(self._u) - NEIGHBOURS))
         self._t, self._x, self._real, self._clip = self._t[keep:], self._x[keep:], self._real[keep:], self._clip[keep:]
+        self._u, self._y = self._u[keep:], self._y[keep:]
         return blocks
 
     def _finish(self, reason: str) -> list[GridBlock]:
         if self._last_ns is None:
             return []
+        self._settle(len(self._t))
         # The last grid sample is never given before the end, so there is one to carry the reason and the remaining inputs.
         blocks = self._give(self._count_until(self._last_ns), reason)
         self._clear()
@@ -242,7 +268,7 @@ class Resampler:
             after = np.minimum(right, len(self._t) - 1)
             bridged = self._bridged(right - 1, after, grid)
             samples = (
-                self._sinc.average(self._t, self._x, grid)
+                self._sinc.average(self._u, self._y, grid)
                 if self._averages
                 else monotone_cubic(self._t, self._x, grid, self._reach_ns)
             )

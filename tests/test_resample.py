@@ -65,8 +65,10 @@ def test_samples_on_the_grid_pass_unchanged() -> None:
     assert not any(b.interpolated.any() for b in blocks)
 
 
-def gain_db(rate_hz: float, tone_hz: float) -> float:
+def gain_db(rate_hz: float, tone_hz: float, jitter: float = 0.0) -> float:
     t_ns = regular(int(rate_hz * 6), rate_hz)
+    late = np.random.default_rng(7).uniform(-jitter, jitter, len(t_ns)) * 1e9 / rate_hz
+    t_ns = t_ns + np.rint(late).astype(np.int64)
     samples = np.zeros((len(t_ns), 6), np.float32)
     samples[:, 2] = np.sin(2 * np.pi * tone_hz * t_ns / 1e9)
     out = np.concatenate([b.samples for b in run(Resampler(rate_hz), t_ns, samples)])[200:-200, 2]
@@ -81,6 +83,33 @@ def test_pass_band_is_flat_and_stop_band_is_down(rate_hz: float) -> None:
     for tone_hz in (120, 131, 170, 233, 480, 940):
         if tone_hz < rate_hz / 2:
             assert gain_db(rate_hz, tone_hz) < -60
+
+
+@pytest.mark.parametrize("rate_hz", [800, 1000])
+def test_jitter_of_glasses_does_not_open_the_stop_band(rate_hz: float) -> None:
+    """With 6 % of clock jitter, as Aria glasses have, tones from 120 to 200 Hz are still 60 dB down, and 80 Hz passes."""
+    assert abs(gain_db(rate_hz, 80, 0.06)) < 0.1
+    for tone_hz in (120, 150, 200) if rate_hz == 1000 else (120, 140):
+        assert gain_db(rate_hz, tone_hz, 0.06) < -60
+
+
+@pytest.mark.parametrize(("rate_hz", "jitter", "error"), [(208, 0.05, 0.004), (416, 0.1, 0.002), (1000, 0.3, 0.001)])
+def test_jitter_makes_no_noise_of_motion(rate_hz: float, jitter: float, error: float) -> None:
+    """A movement of 10 Hz sampled by a jittered clock, whose times are known, comes out as it was."""
+    rng = np.random.default_rng(3)
+    t_ns = regular(2000, rate_hz) + np.rint(rng.uniform(-jitter, jitter, 2000) * 1e9 / rate_hz).astype(np.int64)
+    samples = np.repeat(np.sin(2 * np.pi * 10 * t_ns / 1e9)[:, None], 6, axis=1).astype(np.float32)
+    blocks = run(Resampler(rate_hz), t_ns, samples)
+    out = np.concatenate([b.samples for b in blocks])[20:-20, 0]
+    grid_s = blocks[0].t0_ns / 1e9 + np.arange(20, len(out) + 20) / 200
+    assert np.sqrt(np.mean((out - np.sin(2 * np.pi * 10 * grid_s)) ** 2)) < error
+
+
+def test_samples_in_one_bunch_do_not_run_wild() -> None:
+    """Arrival times, several within microseconds and then a pause: noise comes out no louder than it went in."""
+    t_ns = np.sort(regular(2000, 1000) // 16_000_000 * 16_000_000 + np.arange(2000) * 7_000)
+    out = np.concatenate([b.samples for b in run(Resampler(1000), t_ns, noise(2000))])
+    assert np.abs(out).max() < np.abs(noise(2000)).max()
 
 
 @pytest.mark.parametrize("rate_hz", [20, 50, 104, 190])
