@@ -50,7 +50,20 @@ def accuracy(results: Path) -> str:
                     f"| {what} | {score['windows']:,} | {score['accuracy']:.3f} | {score['macro_f1']:.3f} "
                     f"| {other['accuracy']:.3f} / {other['macro_f1']:.3f} |"
                 )
+    called, of_daily, missed, of_falls = _falls(worn["sets"]["sisfall"]["groups"])
+    rows.append(
+        f"\nOf SisFall's windows of daily life, quiet seconds included, {called} of {of_daily:,} ({called / of_daily:.1%}) are called a fall; of "
+        f"the windows of falls, {missed} of {of_falls:,} ({missed / of_falls:.1%}) are called something else."
+    )
     return "\n".join(rows)
+
+
+def _falls(groups: Any) -> tuple[int, int, int, int]:
+    """Daily life called a fall, out of how much; falls called daily life, out of how many: in windows."""
+    fall, confusion = groups["labels"].index("fall"), groups["confusion"]
+    called = sum(row[fall] for row in confusion) - confusion[fall][fall]
+    falls = sum(confusion[fall])
+    return called, sum(map(sum, confusion)) - falls, falls - confusion[fall][fall], falls
 
 
 def speed(results: Path) -> str:
