@@ -1,7 +1,7 @@
 """The command line: names every command, and imports the one that is asked for.
 
 Listing the commands imports none of them, so that `--help` stays fast; a test runs every `--help` and looks at what was imported.
-Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done (a stream that Ctrl-C ended as well), 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -68,6 +68,15 @@ def main(args: list[str] | None = None) -> None:
     except AuraEdgeError as error:
         if not isinstance(error.__cause__, BrokenPipeError):  # a reader that has gone, as in `| head`, knows
             print(f"aura-edge: {error}", file=sys.stderr)
+        _settle_stdout()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # What has no file name is a stream: standard output that takes no more.
+        print(f"aura-edge: standard output cannot be written: {error.strerror}.", file=sys.stderr)
         _settle_stdout()
         sys.exit(1)
 

@@ -100,7 +100,13 @@ class Bundle:
 
     def prototypes_file(self, set_name: str | None = None) -> Path:
         """Path of a prototype set: the one named, or the manifest's own choice."""
-        return self.file(f"prototypes/{set_name or self.manifest.prototypes}.safetensors")
+        name = set_name or self.manifest.prototypes
+        if name not in self.prototype_sets:
+            raise BundleError(
+                f"{self.path}: has no label set {name!r}, only {', '.join(self.prototype_sets) or 'none'}. Add it with: aura-edge "
+                f"prototypes {self.path} --set {name} --labels ..."
+            )
+        return self.file(f"prototypes/{name}.safetensors")
 
 
 def load(path: str | os.PathLike[str]) -> Bundle:
@@ -257,9 +263,9 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
     try:
         schema = msgspec.json.decode(raw, type=_SchemaOnly).schema
-        if schema > SCHEMA:
+        if not 1 <= schema <= SCHEMA:
             raise BundleError(
-                f"{path}: schema {schema}, this version reads up to {SCHEMA}. Update aura-edge: pip install -U aura-edge"
+                f"{path}: schema {schema}, this version reads 1 to {SCHEMA}. Update aura-edge (pip install -U aura-edge), or export it again."
             )
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -7,14 +7,16 @@ still gives its last windows and a summary that accounts for every sample.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from aura_edge.bundle import Manifest
 from aura_edge.classify import Classifier, Decision
+from aura_edge.diagnosis import GravityCheck
 from aura_edge.engines import Engine
-from aura_edge.errors import AuraEdgeError, EngineError, SinkError, TextSpaceError, TooShortError
+from aura_edge.errors import AuraEdgeError, EngineError, InputError, SinkError, TextSpaceError, TooShortError
 from aura_edge.latency import Histogram
 from aura_edge.prototypes import Prototypes
 from aura_edge.resample import Resampler
@@ -23,7 +25,20 @@ from aura_edge.sources import Source
 from aura_edge.types import Event, GridBlock, ImuChunk, Prediction, Summary, Window
 from aura_edge.window import Windower
 
-STAGES = ("resample", "window", "encode", "classify", "sink", "total")
+STAGES = ("resample", "window", "encode", "classify", "total", "sink")
+
+REMEDIES = {
+    "gap": "So many gaps mean that the sampling rate or the unit of the timestamps is not what was declared (--rate-hz, --units).",
+    "duplicate": "So many equal times mean that the clock of the recording is too coarse: count the samples at a known rate (--rate-hz).",
+    "late": "So many times that go back mean that the wrong column is taken for the time (--columns).",
+    "reset": "So many times that go back mean that the wrong column is taken for the time (--columns).",
+    "out_of_range": "No sensor reads so much: say the units of the readings, scale and all (--units).",
+    "non_finite": "Readings that are no numbers mean that the wrong columns are taken, or that the file is damaged (--columns).",
+    "end": "Record longer.",
+}
+"""What to do about a recording without one window, by the reason for which most of it is in none."""
+
+_log = logging.getLogger("aura_edge.pipeline")
 
 
 class Pipeline:
@@ -49,6 +64,11 @@ class Pipeline:
                 f"{manifest.text_space.tower} ({manifest.text_space.dimension}-d): embed the labels with the encoder's own "
                 "tower (aura-edge prototypes)."
             )
+        if manifest.signal.gravity_included and not source.info.gravity_included:
+            raise InputError(
+                f"{source.info.name}: gravity was taken out of its acceleration, and {manifest.name} was trained with it. Record plain, not "
+                "linear, acceleration."
+            )
         self._source, self._engine, self._prototypes, self._sinks = source, engine, prototypes, list(sinks)
         info, signal = source.info, manifest.signal
         self._resampler = Resampler(
@@ -58,6 +78,7 @@ class Pipeline:
             rate_hz=signal.rate_hz, window_s=signal.window_s, hop_s=hop_s or manifest.hop_s, flush=flush
         )
         self._classifier = Classifier(manifest.decision, prototypes.labels)
+        self._gravity = GravityCheck()
         self._clock_ns = clock_ns
         self._latency = {stage: Histogram() for stage in STAGES}
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -112,7 +133,7 @@ class Pipeline:
             latency={stage: histogram.summary() for stage, histogram in self._latency.items()},
             delay_s=self._resampler.delay_s,
             interrupted=self._stopped,
-            notes=self._source.info.notes,
+            notes=(*self._source.info.notes, *([self._gravity.note] if self._gravity.note else [])),
         )
 
     def _process(self, chunk: ImuChunk | None) -> None:
@@ -129,6 +150,8 @@ class Pipeline:
             self._skipped += len(windows) - 1
             windows = windows[-1:]
         for window in windows:
+            if self._gravity.see(window):
+                _log.warning("%s: %s", self._source.info.name, self._gravity.note)
             start_ns = self._clock_ns()
             cosines = None
             if not self._classifier.is_still(window):
@@ -205,9 +228,12 @@ class Pipeline:
             raise failure
 
     def _too_short(self, summary: Summary) -> TooShortError:
-        counted = ", ".join(f"{count} {reason}" for reason, count in summary.samples.items() if count)
+        counts = {reason: count for reason, count in summary.samples.items() if count}
+        counted = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        reasons = {reason: count for reason, count in counts.items() if reason in REMEDIES}
+        remedy = REMEDIES[max(reasons, key=lambda reason: reasons[reason])] if reasons else REMEDIES["end"]
         return TooShortError(
             f"{summary.source}: not one whole window. A window needs {self._windower.length} samples at {self._resampler.rate_hz:g} Hz "
-            f"({self._windower.length / self._resampler.rate_hz:g} s) without a gap; found: {counted or 'no samples'}. If most are "
-            "counted as gap, the sampling rate or the unit of the timestamps is not what was declared (--rate-hz, --units)."
+            f"({self._windower.length / self._resampler.rate_hz:g} s) without a gap; found: {counted or 'no samples'}. "
+            f"{' '.join((remedy, *(f'Note: {note}.' for note in summary.notes)))}"
         )

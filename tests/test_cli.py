@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,11 +99,12 @@ def test_missing_extra_is_told_and_not_thrown(
     assert "pip install 'aura-edge[train]'" in capsys.readouterr().err
 
 
-def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
-    """On a machine with the core only, `aura-edge train` is answered with the extra that it needs."""
+@pytest.mark.parametrize("words", [["train", "demo", "--data"], ["evaluate", "--data"]], ids=["train", "evaluate"])
+def test_commands_without_torch_say_what_to_install(tmp_path: Path, words: list[str]) -> None:
+    """On a machine with the core only, what needs torch is answered with the extra that brings it."""
     program = "import sys; sys.modules['torch'] = None; from aura_edge.__main__ import main; main(sys.argv[1:])"
     done = subprocess.run(
-        [sys.executable, "-c", program, "train", "demo", "--data", str(tmp_path)],
+        [sys.executable, "-c", program, *words, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
@@ -166,3 +168,16 @@ def test_commands_are_named_like_their_apps() -> None:
         done = run(name, "--help")
         assert done.returncode == 0, done.stderr
         assert f"aura-edge {name}" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["bundle", "show"], ["stream", "--help"]], ids=" ".join)
+def test_full_standard_output_is_one_line(words: list[str]) -> None:
+    """Help and tables into a full disk end with an error of ours and no traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "aura_edge", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "standard output cannot be written" in done.stderr

@@ -74,6 +74,7 @@ def test_a_person_never_trained_on_is_labelled_rightly(demo: Bundle) -> None:
     assert np.mean(right) >= 0.85
     assert {e.label for e in sink.events} >= {label for label in expected if label}
     counts = sink.summary.samples
+    assert "pending" not in counts
     assert counts["read"] == sum(n for reason, n in counts.items() if reason != "read")
 
 
@@ -127,6 +128,7 @@ def test_glasses_give_what_their_samples_give(demo: Bundle, shared_data: Path, t
         assert len(from_glasses.predictions) > 10
         assert answers(from_glasses.predictions) == answers(from_samples.predictions)
         counts = from_glasses.summary.samples
+        assert "pending" not in counts
         assert counts["read"] == sum(n for reason, n in counts.items() if reason != "read")
 
 

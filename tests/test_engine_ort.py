@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_closed_engine_is_closed(tiny: Bundle) -> None:
     engine.close()
     with pytest.raises(EngineError, match="this engine is closed"):
         engine.embed(WINDOWS)
+
+
+def test_nothing_is_reported_and_nothing_left_in_the_home(tiny: Bundle, tmp_path: Path) -> None:
+    """onnxruntime's telemetry is off before it is imported: no device id, no database, nothing in a user's home."""
+    program = "import sys; from aura_edge import bundle; from aura_edge.engines import open_engine; open_engine('ort', bundle.load(sys.argv[1]))"
+    folder = tmp_path / "home"
+    folder.mkdir()
+    home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder), "PATH": os.environ["PATH"]}
+    environment = {**home, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run([sys.executable, "-c", program, str(tiny.path)], check=True, env=environment)
+    assert list(folder.rglob("*")) == []
 
 
 def test_absent_provider_names_its_package(tiny: Bundle) -> None:

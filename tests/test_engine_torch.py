@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the engine runs torch; it comes with aura-edge[train]")
 
+from aura_edge import bundle as bundles  # noqa: E402
 from aura_edge import encoders, testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.engines.torch import TorchEngine, open_torch  # noqa: E402
-from aura_edge.errors import BundleError, EngineError  # noqa: E402
+from aura_edge.errors import BundleError, EngineError, TextSpaceError  # noqa: E402
 
 WINDOWS = np.stack([testing.motion(label) for label in testing.TINY_LABELS])
 
@@ -83,3 +86,39 @@ def test_bad_requests_are_refused(run: Path, tmp_path: Path) -> None:
         open_torch(run, threads=0)
     with pytest.raises(BundleError, match="no checkpoint"):
         open_torch(tmp_path)
+
+
+def of_bundle(tmp_path: Path, **training: str) -> bundles.Bundle:
+    """The tiny bundle, exported from weights of this digest."""
+    made = testing.tiny_bundle(tmp_path / "tiny.aura")
+    return bundles.Bundle(made.path, msgspec.structs.replace(made.manifest, training=training))
+
+
+def test_only_the_checkpoint_of_the_bundle_runs_for_it(run: Path, engine: TorchEngine, tmp_path: Path) -> None:
+    """Prototypes and decisions hold for one encoder: another one's numbers would mean nothing."""
+    open_torch(run, bundle=of_bundle(tmp_path, weights_sha256=engine.info.weights))
+    with pytest.raises(EngineError, match=r"is not the checkpoint that .* was exported from"):
+        open_torch(run, bundle=of_bundle(tmp_path, weights_sha256="0" * 64))
+
+
+def test_a_checkpoint_of_another_text_space_is_refused(run: Path, tmp_path: Path) -> None:
+    """Also where weights and dimension are alike: the tower is another."""
+    header = checkpoint.load(run).header
+    space = msgspec.structs.replace(header.text_space, tower="ViT-B-32")
+    checkpoint.save(tmp_path / "clip", checkpoint.load(run).encoder, msgspec.structs.replace(header, text_space=space))
+    with pytest.raises(TextSpaceError, match="ViT-B-32"):
+        open_torch(tmp_path / "clip", bundle=of_bundle(tmp_path))
+
+
+def test_writing_a_file_follows_links_and_leaves_devices(tmp_path: Path) -> None:
+    """What stands for another file still does so afterwards, and a pipe stays a pipe."""
+    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(real)
+    checkpoint.replace_file(link, b"first")
+    checkpoint.replace_file(link, b"second")
+    assert (link.is_symlink(), real.read_bytes()) == (True, b"second")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    checkpoint.replace_file(pipe, b"through")
+    assert (os.read(reader, 100), pipe.is_fifo()) == (b"through", True)
+    os.close(reader)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aura_edge.engines import EngineInfo
-from aura_edge.errors import EngineError, SinkError, TextSpaceError, TooShortError
+from aura_edge.errors import EngineError, InputError, SinkError, TextSpaceError, TooShortError
 from aura_edge.manifest import DecisionSpec, EncoderSpec, Manifest, TextSpace
 from aura_edge.pipeline import Pipeline
 from aura_edge.prototypes import make
@@ -152,6 +152,7 @@ def test_stop_ends_the_run_with_a_summary() -> None:
     summary = run.run()
     assert summary.interrupted
     assert summary.windows == 3
+    assert "pending" not in summary.samples
     assert sink.items[-1] is summary
     assert sum(n for reason, n in summary.samples.items() if reason != "read") == summary.samples["read"]
     assert source.closed
@@ -185,8 +186,12 @@ def test_a_recording_without_one_window_is_an_error_that_says_why() -> None:
     """Too short, or torn by gaps: the counts are in the message."""
     with pytest.raises(TooShortError, match=r"1000 samples at 200 Hz.*600 end"):
         pipeline(ChunkSource(story("walking", seconds=3))).run()
+    with pytest.raises(TooShortError, match=r"Record longer"):
+        pipeline(ChunkSource(story("walking", seconds=3))).run()
+    with pytest.raises(TooShortError, match=r"2000 out_of_range.*units of the readings"):
+        pipeline(ChunkSource([ImuChunk(c.t_ns, c.samples * 1e6, 0) for c in story("walking")])).run()
     slow = [ImuChunk(c.t_ns * 10, c.samples, 0) for c in story("walking")]
-    with pytest.raises(TooShortError, match=r"1999 gap.*--rate-hz"):
+    with pytest.raises(TooShortError, match=r"1999 gap.*--rate-hz, --units"):
         pipeline(ChunkSource(slow)).run()
 
 
@@ -198,9 +203,19 @@ def test_damage_is_counted_in_the_summary() -> None:
     late = [ImuChunk(c.t_ns + 60_000_000_000, c.samples, 0) for c in story("walking", seconds=3)]
     summary = pipeline(ChunkSource(chunks + late)).run()
     assert summary.samples["read"] == 2600
+    assert "pending" not in summary.samples
     assert (summary.samples["non_finite"], summary.samples["duplicate"], summary.samples["end"]) == (1, 1, 600)
     assert sum(n for reason, n in summary.samples.items() if reason != "read") == 2600
     assert summary.interpolated == 2
+
+
+def test_wrong_units_are_told_in_the_summary_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A recording in g that was declared as m/s2 plays, and says that something is wrong, once."""
+    chunks = [ImuChunk(c.t_ns, c.samples / np.float32(9.80665), 0) for c in story("walking")]
+    summary = pipeline(ChunkSource(chunks)).run()
+    assert summary.notes[0] == "made by a test"
+    assert "its unit is not the one declared" in summary.notes[1]
+    assert len([record for record in caplog.records if "declared" in record.message]) == 1
 
 
 def test_flush_is_only_done_when_asked() -> None:
@@ -211,6 +226,14 @@ def test_flush_is_only_done_when_asked() -> None:
     assert plain.samples["end"] > 0
     assert "end" not in flushed.samples
     assert flushed.windows == plain.windows + 1
+
+
+def test_a_source_without_gravity_is_refused() -> None:
+    """A model that was trained with gravity would see free fall."""
+    source = ChunkSource([])
+    source.info = SourceInfo("linear.csv", 200.0, "m/s2, rad/s", gravity_included=False)
+    with pytest.raises(InputError, match=r"linear.csv: gravity was taken out"):
+        pipeline(source)
 
 
 def test_another_text_space_is_refused() -> None:

@@ -348,3 +348,20 @@ def test_encoding_without_bars_gets_question_marks() -> None:
     sink.close()
     stream.flush()
     assert b"k?sekuchen" in raw.getvalue()
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a view cannot be redrawn, events are lines as they come: a serial console shows what happens."""
+    monkeypatch.setenv("TERM", "dumb")
+    text = io.StringIO()
+    sink = TerminalSink(Console(file=text, width=100, force_terminal=True))
+    sink.emit(Event("start", "walking", "activity", 0, 0, 0.9))
+    assert "start  walking" in text.getvalue()
+    sink.close()
+
+
+def test_closed_standard_output_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started with standard output closed, the sink says so."""
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(SinkError, match="standard output is closed"):
+        JsonlSink("-")

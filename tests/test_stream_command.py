@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aura_edge.__main__ import main
-from aura_edge.commands.stream import stopped_by_signals
+from aura_edge.commands.stream import Interruption
 from aura_edge.sources import open_source
 from aura_edge.sources.duration import FirstSeconds
 from aura_edge.testing import TINY_LABELS, motion, tiny_bundle
@@ -44,7 +44,8 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def is_accounted_for(samples: dict[str, int]) -> bool:
-    return samples["read"] == sum(count for reason, count in samples.items() if reason != "read")
+    counted = sum(count for reason, count in samples.items() if reason != "read")
+    return "pending" not in samples and samples["read"] == counted
 
 
 def test_recording_becomes_predictions_events_and_a_summary(bundle: str, tmp_path: Path) -> None:
@@ -300,12 +301,24 @@ def test_second_signal_is_the_callers_own_again(request: pytest.FixtureRequest) 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopped: list[bool] = []
-    with stopped_by_signals(lambda: stopped.append(True)):
+    with Interruption() as interruption:
+        interruption.stops(lambda: stopped.append(True))
         os.kill(os.getpid(), signal.SIGINT)
         assert stopped == [True]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_before_the_stream_starts_is_not_lost(request: pytest.FixtureRequest) -> None:
+    """Ctrl-C while the engine loads stops the stream as soon as there is one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    stopped: list[bool] = []
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        interruption.stops(lambda: stopped.append(True))
+    assert stopped == [True]
 
 
 def test_duration_counts_samples_exactly() -> None:

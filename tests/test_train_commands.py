@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch", reason="training needs it; it comes with au
 pytest.importorskip("sklearn", reason="validation scores need it; it comes with aura-edge[train]")
 
 import aura_edge  # noqa: E402
-from aura_edge import text  # noqa: E402
+from aura_edge import checkout, text  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
-from aura_edge_train import loop, provenance  # noqa: E402
+from aura_edge_train import loop  # noqa: E402
 from aura_edge_train.commands import default_cache, train_app  # noqa: E402
 
 RECIPE = """
@@ -102,6 +102,6 @@ def test_commands_import_nothing_heavy() -> None:
 def test_commit_is_that_of_this_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Provenance names the commit of the checkout it runs from, and none where there is no checkout."""
     inside = (Path(aura_edge.__file__).parents[1] / ".git").exists()
-    assert (provenance._commit() is not None) == (inside and shutil.which("git") is not None)
-    monkeypatch.setattr(aura_edge, "__file__", str(tmp_path / "site-packages" / "aura_edge" / "__init__.py"))
-    assert provenance._commit() is None
+    assert (checkout.commit() is not None) == (inside and shutil.which("git") is not None)
+    monkeypatch.setattr(checkout, "__file__", str(tmp_path / "site-packages" / "aura_edge" / "checkout.py"))
+    assert checkout.commit() is None

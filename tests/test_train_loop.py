@@ -43,7 +43,7 @@ def store(cache: Path) -> Store:
 @pytest.fixture(autouse=True)
 def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever commits while these tests run must not tell two runs apart."""
-    monkeypatch.setattr(provenance, "_commit", lambda: "c0ffee")
+    monkeypatch.setattr(provenance, "commit", lambda: "c0ffee")
 
 
 def tiny(**optimisation: Any) -> Recipe:
@@ -130,7 +130,7 @@ torch.set_num_threads(1)
 from aura_edge import text
 from aura_edge.encoders import checkpoint
 from aura_edge_train import loop, provenance, recipe
-provenance._commit = lambda: "c0ffee"
+provenance.commit = lambda: "c0ffee"
 text.TOWERS["tiny"] = "aura_edge.testing:FakeTower"
 
 def die_on(count, function):

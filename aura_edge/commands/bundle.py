@@ -11,7 +11,9 @@ from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-BundlePath = Annotated[Path, typer.Argument(help="The bundle, a folder such as demo.aura.")]
+BundlePath = Annotated[
+    Path | None, typer.Argument(help="The bundle, a folder such as demo.aura [default: the demo's].")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -21,14 +23,15 @@ def _root() -> None:
 
 
 @app.command()
-def show(bundle: BundlePath, json_output: AsJson = False) -> None:
+def show(bundle: BundlePath = None, json_output: AsJson = False) -> None:
     """Say what a bundle is: signal, encoder, labels, decisions, provenance, measurements."""
     import msgspec
 
     from aura_edge.bundle import load
+    from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
     from aura_edge.prototypes import load_for
 
-    opened = load(bundle)
+    opened = load(bundle or demo_file(DEMO_BUNDLE))
     manifest = opened.manifest
     if json_output:
         typer.echo(msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode())
@@ -52,7 +55,8 @@ def show(bundle: BundlePath, json_output: AsJson = False) -> None:
     table.add_row(
         "decisions",
         f"temperature {decision.temperature:.3g}, unknown below a lead of {decision.unknown_margin:.3g} or a cosine of "
-        f"{decision.unknown_cosine:.3g}, still below {decision.still_acc_m_s2:g} m/s2 and {decision.still_gyro_rad_s:g} rad/s, smoothing "
+        f"{decision.unknown_cosine:.3g}, still below {decision.still_acc_m_s2:g} m/s2, {decision.still_gyro_rad_s:g} rad/s and a steady turn of "
+        f"{decision.still_turn_rad_s:g} rad/s, smoothing "
         f"{decision.smoothing_s:g} s, hysteresis {decision.hysteresis:g}, at least {decision.min_duration_s:g} s",
     )
     for name in opened.prototype_sets:
@@ -69,7 +73,7 @@ def show(bundle: BundlePath, json_output: AsJson = False) -> None:
 
 @app.command()
 def verify(
-    bundle: BundlePath,
+    bundle: BundlePath = None,
     engine: Annotated[str, typer.Option(help="Engine that recomputes the golden vectors: auto or ort.")] = "auto",
     provider: Annotated[
         str | None, typer.Option(help="Execution provider of onnxruntime: cpu, cuda, openvino, ...")
@@ -81,10 +85,11 @@ def verify(
 
     from aura_edge.bundle import load
     from aura_edge.bundle import verify as prove
+    from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
     from aura_edge.engines import open_engine
     from aura_edge.prototypes import load_for
 
-    opened = load(bundle)
+    opened = load(bundle or demo_file(DEMO_BUNDLE))
     sets = {name: load_for(opened, name) for name in opened.prototype_sets}
     running = open_engine(engine, opened, provider=provider)
     try:

@@ -6,8 +6,8 @@ Heavy things are imported when the command runs, and only those that it uses.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -85,6 +85,7 @@ def stream(
         raise typer.BadParameter(f"{engine!r}: expected one of {', '.join(ENGINES)}.", param_hint="--engine")
 
     with ExitStack() as opened:
+        interruption = opened.enter_context(Interruption())
         model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
         bundles.verify_files(model)
         known = _selected(load_for(model, prototypes), labels)
@@ -112,8 +113,8 @@ def stream(
             opened.enter_context(closing(open_sink(name, title=title, to_stderr="-" in sinks))) for name in sinks
         ]
         pipeline = Pipeline(source, running, known, model.manifest, outputs, hop_s=hop, flush=flush)
-        with stopped_by_signals(pipeline.stop):
-            pipeline.run()
+        interruption.stops(pipeline.stop)
+        pipeline.run()
 
 
 def demo_file(name: str) -> Path:
@@ -130,23 +131,37 @@ def demo_file(name: str) -> Path:
     return path
 
 
-@contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the stream in order; a second one ends the process."""
+class Interruption:
+    """While entered, Ctrl-C and SIGTERM end the stream in order, or its preparation before it starts; a second one ends the process."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        restore()
-        stop()
+    def __init__(self) -> None:
+        self._stop: Callable[[], None] | None = None
+        self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
 
-    def restore() -> None:
-        for number, handler in before.items():
+    def __enter__(self) -> Interruption:
+        # From the start: an exception out of a signal handler is lost or garbled while a C library is being imported.
+        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def stops(self, stop: Callable[[], None]) -> None:
+        """What to call from now on; at once where the signal has come already."""
+        self._stop = stop
+        if self._asked:
+            stop()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._restore()
+        self._asked = True
+        if self._stop is not None:
+            self._stop()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _source_url(given: dict[str, str | bool | None]) -> str:

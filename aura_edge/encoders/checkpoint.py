@@ -115,7 +115,12 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename it there: nobody ever sees half of it."""
+    """Write `content` beside `path`, then rename it there: nobody ever sees half of it. A link is followed; what is no regular file, such
+    as a device or a pipe, is written to and not replaced."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(content)

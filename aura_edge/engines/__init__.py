@@ -71,7 +71,7 @@ def open_engine(
             )
         from aura_edge.engines.torch import open_torch
 
-        return open_torch(checkpoint, threads=threads)
+        return open_torch(checkpoint, threads=threads, bundle=bundle)
     from aura_edge.engines.ort import open_ort
 
     return open_ort(bundle, threads=threads, provider=provider)

@@ -6,6 +6,7 @@ was asked to: onnxruntime itself falls back to the CPU with a warning at most, a
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from types import ModuleType
 from typing import Any
@@ -107,10 +108,13 @@ def open_ort(bundle: Bundle, *, threads: int = 1, provider: str | None = None) -
 
 
 def _onnxruntime() -> ModuleType:
+    # Its builds report their use unless told not to: by this on Linux, before the import, for they write a device id and look up
+    # their server right then; by the call on Windows.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
 
-        onnxruntime.disable_telemetry_events()  # Windows builds report their use unless told not to
+        onnxruntime.disable_telemetry_events()
     except (
         ImportError,
         AttributeError,

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aura_edge.bundle import Bundle
 from aura_edge.encoders import checkpoint
 from aura_edge.engines import EngineInfo
 from aura_edge.errors import EngineError, require
+from aura_edge.prototypes import require_same_space
 
 
 class TorchEngine:
@@ -45,16 +47,19 @@ class TorchEngine:
         self._encoder = None
 
 
-def open_torch(path: str | os.PathLike[str], *, threads: int = 1) -> TorchEngine:
+def open_torch(path: str | os.PathLike[str], *, threads: int = 1, bundle: Bundle | None = None) -> TorchEngine:
     """The encoder of the checkpoint in the folder `path`, on the CPU. `threads` holds for all of torch in this process.
 
-    Raises `EngineError` for an impossible number of threads, `BundleError` for a checkpoint that cannot be read, and `MissingExtraError`
-    where torch is not installed.
+    With `bundle`, it must be the checkpoint that the bundle was exported from. Raises `EngineError` for another one and for an impossible
+    number of threads, `TextSpaceError` for one of another text space, `BundleError` for a checkpoint that cannot be read, and
+    `MissingExtraError` where torch is not installed.
     """
     if threads < 1:
         raise EngineError(f"{threads} threads; expected 1 or more.")
     torch = require("torch", extra="train")
     opened = checkpoint.load(path)
+    if bundle is not None:
+        _require_same_model(opened, bundle)
     torch.set_num_threads(threads)
     info = EngineInfo(
         name="torch",
@@ -65,3 +70,15 @@ def open_torch(path: str | os.PathLike[str], *, threads: int = 1) -> TorchEngine
         threads=threads,
     )
     return TorchEngine(opened, info)
+
+
+def _require_same_model(opened: checkpoint.Checkpoint, bundle: Bundle) -> None:
+    """The prototypes and decisions of a bundle hold for the encoder that it was exported from, and for no other."""
+    header, manifest = opened.header, bundle.manifest
+    require_same_space(header.text_space, manifest.text_space, found_in=opened.path, expected_by=bundle.path)
+    exported = manifest.training.get("weights_sha256")
+    if header.signal != manifest.signal or exported not in (None, header.weights_sha256):
+        raise EngineError(
+            f"{opened.path}: is not the checkpoint that {bundle.path} was exported from (weights {header.weights_sha256[:12]}..., the bundle's "
+            f"came from {str(exported)[:12]}...). Name that one, or export this one: aura-edge export {opened.path} -o NAME.aura"
+        )

@@ -50,6 +50,8 @@ class JsonlSink:
         self._owned = target != "-"
         self._encoder = msgspec.json.Encoder(enc_hook=_plain)
         self._stream: BinaryIO | None
+        if not self._owned and sys.stdout is None:
+            raise SinkError("standard output is closed. Open it, or write to a file with --sink jsonl:PATH.")
         try:
             # The file stays open from call to call; close() ends it.
             self._stream = open(target, "wb") if self._owned else sys.stdout.buffer  # noqa: SIM115

@@ -17,6 +17,7 @@ from aura_edge.types import NS_PER_S, Event, Prediction, StageLatency, State, Su
 _STYLES: Mapping[State, str] = {"activity": "bold green", "unknown": "bold yellow", "still": "bold cyan"}
 _BAR_STYLE = "green"
 _BAR_COLUMNS = 32
+_STAGES = {"total": "from arrival to label"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def stream_view(
     """The current label and its score, the top labels of the last window as bars, and what started and ended lately."""
     parts: list[RenderableType] = [Text(title, style="dim")] if title else []
     if prediction is None:
-        return Group(*parts, Text("waiting for the first window", style="dim"))
+        return Group(*parts, Text("waiting for the first window to fill", style="dim"))
     now = Text.assemble(
         ("● ", _STYLES[prediction.state]),
         (prediction.label, _STYLES[prediction.state]),
@@ -84,7 +85,7 @@ def summary_view(summary: Summary) -> RenderableType:
         Text(),
         Text("Interrupted. " if summary.interrupted else "") + Text(what),
         Text(windows),
-        Text(f"to the computing below the resampler adds a constant delay of {summary.delay_s * 1e3:.1f} ms"),
+        Text(f"beside the computing below, the resampler has a constant delay of {summary.delay_s * 1e3:.1f} ms"),
     ]
     parts += [Text(f"note: {note}", style="yellow") for note in summary.notes]
     tables = [_seconds(summary.seconds), _samples(summary), _latency(summary.latency)]
@@ -122,7 +123,8 @@ def _samples(summary: Summary) -> Table:
 def _latency(latency: Mapping[str, StageLatency]) -> Table:
     table = _table("stage", "p50 ms", "p99 ms")
     for stage, times in latency.items():
-        table.add_row(Text(stage), f"{times.p50_ms:.3f}", f"{times.p99_ms:.3f}")
+        if times.count:
+            table.add_row(Text(_STAGES.get(stage, stage)), f"{times.p50_ms:.3f}", f"{times.p99_ms:.3f}")
     return table
 
 

@@ -41,7 +41,7 @@ class TerminalSink:
         self._recent: deque[screen.Spell] = deque(maxlen=RECENT)
         self._live: Live | None = None
         with self._writing():
-            if self._console.is_terminal:
+            if self._console.is_terminal and not self._console.is_dumb_terminal:
                 self._live = Live(self.view(), console=self._console, auto_refresh=False)
                 self._live.start(refresh=True)
             elif title:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 import aura_edge
+from aura_edge.checkout import commit
 
 LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "torch")
 
@@ -52,11 +51,11 @@ def this_machine() -> Machine:
         memory_bytes=_memory_bytes(),
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load=os.getloadavg() if hasattr(os, "getloadavg") else None,
-        kernel=f"{platform.system()} {platform.release()}",
+        kernel=f"{platform.system()} {platform.release().partition('-')[0]}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         libraries=_libraries(),
         aura_edge=aura_edge.__version__,
-        commit=_commit(),
+        commit=commit(),
     )
 
 
@@ -84,16 +83,6 @@ def _libraries() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _commit() -> str | None:
-    git = shutil.which("git")
-    if git is None:
-        return None
-    here = Path(aura_edge.__file__).parent
-    command = [git, "describe", "--always", "--dirty", "--abbrev=12", "--match="]
-    run = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    return run.stdout.strip() or None
 
 
 def _read(path: str) -> str | None:

@@ -114,9 +114,11 @@ def _limits(manifest: Manifest) -> list[str]:
         "measure before relying on one.",
         f"- A window is {manifest.signal.window_s:g} s: what lasts much less is mixed with what surrounds it.",
         f"- `still` means: acceleration within {decision.still_acc_m_s2:g} m/s2 and rate within {decision.still_gyro_rad_s:g} rad/s of "
-        "their mean; the encoder is not asked.",
+        f"their mean, which turns at less than {decision.still_turn_rad_s:g} rad/s; the encoder is not asked. A sensor noisier than that is "
+        "never still.",
         f"- `unknown` means: the best label leads by less than {decision.unknown_margin:.3g} in probability, or its cosine is below "
         f"{decision.unknown_cosine:.3g}.",
+        "- The license is that of the weights; the data sets they were trained on have terms of their own.",
         "- The numbers above hold for the subjects, placements and sensors they were measured on. It is no medical or safety device.",
         "",
     ]

@@ -96,7 +96,9 @@ def evaluate(
     from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
     from aura_edge.encoders.checkpoint import replace_file
     from aura_edge.engines import open_engine
-    from aura_edge.errors import SinkError
+    from aura_edge.errors import SinkError, require
+
+    require("torch", extra="train")
     from aura_edge_train.datasets import SPLITS
     from aura_edge_train.evaluate import evaluate as measure
     from aura_edge_train.report import show

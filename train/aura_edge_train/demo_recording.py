@@ -30,8 +30,9 @@ ATTRIBUTION = """# demo_recording.npz
 walking, turning, walking back, turning, sitting down.
 
 - Source: M. Matey-Sanz, S. Casteleyn, C. Granell, "Dataset of inertial measurements of smartphones and smartwatches for human activity
-  recognition", Data in Brief (2023), 109809.
-- Licence: Creative Commons Attribution 4.0 International (CC BY 4.0).
+  recognition", Data in Brief (2023), 109809
+  (https://doi.org/10.1016/j.dib.2023.109809; data: https://doi.org/10.5281/zenodo.8398688).
+- Licence: Creative Commons Attribution 4.0 International (CC BY 4.0, https://creativecommons.org/licenses/by/4.0/).
 - Changes: executions joined without the pauses between them; arrival times replaced by the regular sampling times fitted to them
   (about {rate_hz:.1f} Hz). Samples are unchanged, in m/s2 (with gravity) and rad/s.
 - Content: `t_ns` int64 (N,), `imu` float32 (N, 6), `units`, `labels` int8 (N,) as indices into `classes`.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +11,7 @@ import numpy as np
 import torch
 
 import aura_edge
+from aura_edge.checkout import commit
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.recipe import Recipe
 
@@ -31,7 +29,7 @@ def describe(recipe: Recipe, stores: Sequence[Store], window_samples: int) -> di
             "python": platform.python_version(),
         },
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -47,18 +45,3 @@ def _data(store: Store, window_samples: int) -> dict[str, Any]:
         "hours": round(len(store.signals) / store.index.rate_hz / 3600, 2),
         "validation_windows": len(store.window_starts("validation", window_samples)),
     }
-
-
-def _commit() -> str | None:
-    """Commit of the checkout this runs from; None when it was installed without one."""
-    git, root = shutil.which("git"), Path(aura_edge.__file__).parents[1]
-    if git is None or not (root / ".git").exists():
-        return None
-    found = subprocess.run(
-        [git, "describe", "--always", "--dirty", "--abbrev=40", "--match="],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or None

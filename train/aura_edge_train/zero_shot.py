@@ -69,8 +69,6 @@ class Calibration(msgspec.Struct, frozen=True):
     """How scores become labels, and what that does on the subjects it was set on."""
 
     decision: DecisionSpec
-    negative_log_likelihood: float
-    """Mean, in nats, at the temperature found."""
     right_kept: float
     """Share of the right answers that do not become `unknown`."""
     wrong_caught: float
@@ -105,7 +103,6 @@ def calibrate(answers: Mapping[str, Answers]) -> Calibration:
 
     return Calibration(
         DecisionSpec(temperature=temperature, unknown_margin=margin, unknown_cosine=cosine),
-        float(np.mean([_nll(a, temperature) for a in answers.values()])),
         1 - unknown(right),
         unknown(wrong),
     )
