@@ -29,7 +29,7 @@ STAGES = ("resample", "window", "encode", "classify", "total", "sink")
 
 REMEDIES = {
     "gap": "So many gaps mean that the sampling rate or the unit of the timestamps is not what was declared (--rate-hz, --units).",
-    "duplicate": "So many equal times mean that the clock of the recording is too coarse: count the samples at a known rate (--rate-hz).",
+    "duplicate": "So many equal times mean a clock too coarse: count samples at a known rate (--columns t=none --rate-hz HZ).",
     "late": "So many times that go back mean that the wrong column is taken for the time (--columns).",
     "reset": "So many times that go back mean that the wrong column is taken for the time (--columns).",
     "out_of_range": "No sensor reads so much: say the units of the readings, scale and all (--units).",

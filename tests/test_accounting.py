@@ -98,6 +98,16 @@ def test_sp_sw_har(shared_data: Path, tmp_path: Path) -> None:
     assert set(total) <= {"read", "used", "end"}
 
 
+def test_utd_mhad(shared_data: Path, tmp_path: Path) -> None:
+    """All 861 trials, each shorter than a window: every sample is counted as the end."""
+    with tarfile.open(shared_data / "utd-mhad" / "utd-mhad.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    files = sorted(tmp_path.rglob("*_inertial.mat"))
+    assert len(files) == 861
+    total = sum((accounted(played(f"replay:{file}", preset="utd-mhad")) for file in files), Counter[str]())
+    assert total["end"] + total["used"] == total["read"] > 100_000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_sisfall(shared_data: Path, part: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 import math
 import tarfile
+import zipfile
 from collections import Counter
 from contextlib import suppress
 from decimal import Decimal
@@ -207,7 +211,7 @@ def test_numbers_come_back_as_they_were_written(
     text = delimiter.join(["t_ns", "ax", "ay", "az", "gx", "gy", "gz"]) + "\n"
     text += "\n".join(delimiter.join(map(repr, row)) for row in table)
     path = written(tmp_path_factory.mktemp("numbers"), text)
-    recording = read_recording(path, choose_format(units="m/s2, rad/s"))
+    recording = read_recording(path, choose_format(units="m/s2, rad/s", rate_hz=100))
     assert recording.t_ns.tolist() == [row[0] for row in table]
     np.testing.assert_array_equal(recording.samples, np.array([row[1:] for row in table], np.float32))
 
@@ -230,6 +234,56 @@ def test_written_times_are_exact(number: Decimal, name: str) -> None:
         assert t_ns[0] == 0
     else:
         assert abs(Fraction(int(t_ns[0])) - Fraction(number) * unit.factor) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize("first", ["2025-01-01T00:00:00.000", "01.01.2025 00:00:00", "00:00:01.5"])
+def test_dates_are_refused_at_once(tmp_path: Path, first: str) -> None:
+    """Before units are asked for, with what works; and it does."""
+    text = "timestamp,ax,ay,az,gx,gy,gz\n" + f"{first},1,2,3,4,5,6\n" * 50
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=rf"begin with '{first}'.*dates are not read.*--columns t=none --rate-hz HZ"):
+        open_recording(path)
+    counted = read_recording(path, choose_format(units="m/s2,rad/s", columns="t=none", rate_hz=50))
+    assert counted.t_ns[-1] == 49 * 20_000_000
+    assert counted.info.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "said"),
+    [
+        (
+            100,
+            r"walk\.csv: sampling rate of 10 Hz, expected 20 to 2000 Hz; below 20 Hz too little is left of a movement",
+        ),
+        (0.25, r"walk\.csv: sampling rate of 4000 Hz, expected 20 to 2000 Hz; above 2000 Hz decimate it first"),
+    ],
+)
+def test_rates_that_cannot_be_resampled_are_refused(tmp_path: Path, step_ms: float, said: str) -> None:
+    """With the file's name and what to do, whether it is the recording or the unit of its times."""
+    path = written(tmp_path, HEADER + "\n".join(ROW.format(n * step_ms) for n in range(200)))
+    with pytest.raises(InputError, match=said + r".*--units.*--columns t=NAME"):
+        open_recording(path)
+    with pytest.raises(
+        InputError, match=r"sampling rate of 5 Hz, .* If that is not its rate, say another with --rate-hz"
+    ):
+        open_recording(path, choose_format(rate_hz=5))
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "parquet", "neon"])
+@pytest.mark.parametrize(("rate_hz", "noted"), [(50, True), (130, True), (90, False), (None, False)])
+def test_a_rate_that_contradicts_the_times_is_noted(
+    tmp_path: Path, kind: str, rate_hz: float | None, noted: bool
+) -> None:
+    """By more than a fifth: either it or the times are wrong."""
+    if kind == "csv":
+        path = written(tmp_path, HEADER + "\n".join(rows(200)))
+    elif kind == "npz":
+        path = archive(tmp_path, units="g, deg/s")
+    else:
+        path = table(tmp_path) if kind == "parquet" else neon(tmp_path, 1, 100)
+    info = open_recording(path, choose_format("neon" if kind == "neon" else None, rate_hz=rate_hz)).info
+    assert info.rate_hz == pytest.approx(rate_hz or 100)
+    assert info.notes == ((f"sampling rate taken as {rate_hz} Hz, though the timestamps show 100 Hz",) if noted else ())
 
 
 @pytest.mark.parametrize(
@@ -409,6 +463,22 @@ def test_binary_data_is_refused(tmp_path: Path) -> None:
         open_recording(written(tmp_path, noise))
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])
+def test_packed_files_are_to_be_unpacked(tmp_path: Path, kind: str) -> None:
+    """Known by their first bytes, whatever their name."""
+    data = (HEADER + "\n".join(rows(50))).encode()
+    if kind == "zip":
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as packed:
+            packed.writestr("walk.csv", data)
+        data = file.getvalue()
+    else:
+        data = gzip.compress(data) if kind == "gz" else bz2.compress(data) if kind == "bz2" else lzma.compress(data)
+    for name in (f"walk.csv.{kind}", "walk.csv"):
+        with pytest.raises(InputError, match=r"a packed file, expected text\. Unpack it first"):
+            open_recording(written(tmp_path, data, name))
+
+
 def test_a_header_alone_is_refused(tmp_path: Path) -> None:
     """Nothing was recorded."""
     with pytest.raises(InputError, match="a header, but no row of data"):
@@ -439,6 +509,64 @@ def test_ambiguous_columns_are_named(tmp_path: Path) -> None:
         open_recording(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "t_s,ax,ay,az",
+            r"no column for gyro_x, .*model needs a gyroscope too: record one, or join the two files by time",
+        ),
+        ("t_s,z,y,x", r"no column for acc_x, .*model needs a gyroscope too"),
+        (
+            "time,lin_acc_x,lin_acc_y,lin_acc_z,gx,gy,gz",
+            r"no column for acc_x.*export plain acceleration \(with gravity\) instead\.$",
+        ),
+        (
+            "t,userAcceleration.x,userAcceleration.y,userAcceleration.z",
+            r"export plain acceleration .*needs a gyroscope too",
+        ),
+        (
+            "#timestamp [ns],w_RS_S_x [rad s^-1],w_RS_S_y [rad s^-1],w_RS_S_z [rad s^-1],"
+            "a_RS_S_x [m s^-2],a_RS_S_y [m s^-2],a_RS_S_z [m s^-2]",
+            r"They are those of a preset: --preset euroc\.$",
+        ),
+    ],
+)
+def test_missing_columns_come_with_what_helps(tmp_path: Path, header: str, said: str) -> None:
+    """A mapping helps only where there is something to map."""
+    row = ",".join(map(str, range(header.count(",") + 1)))
+    with pytest.raises(InputError, match=said):
+        open_recording(written(tmp_path, header + f"\n{row}" * 50))
+
+
+def test_linear_acceleration_that_is_told_is_noted(tmp_path: Path) -> None:
+    """Who says so may, and hears what is wrong with it."""
+    header = HEADER.replace("acc ", "Linear Acceleration ")
+    names = [f"Linear Acceleration {axis}" for axis in "xyz"]
+    columns = ",".join(f"acc_{name[-1]}={name}" for name in names)
+    info = open_recording(written(tmp_path, header + "\n".join(rows(50))), choose_format(columns=columns)).info
+    assert info.notes == (
+        f"{', '.join(f'{name} (g)' for name in names)}: without gravity, which the model needs; export plain acceleration",
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("gyro_x=1,gyro_y=1,gyro_z=1", r"column acc x \(g\) cannot be acc_x and gyro_x at once"),
+        (
+            "acc_x=acc x,acc_y=acc x",
+            r"column acc x \(g\) cannot be acc_x and acc_y at once. Say another: --columns acc_y=NAME",
+        ),
+        ("t=gyro z", r"column gyro z \(deg/s\) cannot be"),
+    ],
+)
+def test_no_column_is_two_things(tmp_path: Path, columns: str, said: str) -> None:
+    """Told twice, or told as one and recognised as the other."""
+    with pytest.raises(InputError, match=said):
+        open_recording(written(tmp_path, HEADER + "\n".join(rows(50))), choose_format(columns=columns))
+
+
 def test_a_told_column_must_be_there(tmp_path: Path) -> None:
     """Neither by name nor by place."""
     path = written(tmp_path, HEADER + "\n".join(rows(50)))
@@ -455,8 +583,45 @@ def test_unknown_units_ask_for_the_flag(tmp_path: Path) -> None:
         match=r'unit of acceleration and of angular rate and of time is not in .*--units "m/s2,rad/s,ms".* in ms it would be 100 Hz',
     ):
         open_recording(written(tmp_path, text))
-    with pytest.raises(UnitsError, match=r'unit of time is not in .*--units "m/s2,rad/s,ms"'):
-        open_recording(written(tmp_path, text), choose_format(units="g,dps"))
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "told", "asked", "example"),
+    [
+        ("t", 0.01, None, "acceleration and of angular rate and of time", "m/s2,rad/s,s"),
+        ("t", 10_000_000, None, "acceleration and of angular rate and of time", "m/s2,rad/s,ns"),
+        ("t", 10_000, "g,dps", "time", "g,deg/s,us"),
+        ("t", 10, "16384 LSB/g", "angular rate and of time", "16384 LSB/(g),rad/s,ms"),
+        ("time_s", 0.01, None, "acceleration and of angular rate", "m/s2,rad/s"),
+        ("timestamp_us", 10_000, "dps", "acceleration", "m/s2,deg/s"),
+        ("time_s", 10, "g,ms", "angular rate", "g,rad/s,ms"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_units_suggested_are_right_for_the_file(
+    tmp_path: Path, name: str, step: float, told: str | None, asked: str, example: str, ending: str
+) -> None:
+    """What is told or stated is kept, the unit of time is the plausible one, and the example works when it is copied."""
+    times = [n * step for n in range(200)]
+    if ending == "csv":
+        text = f"{name},ax,ay,az,gx,gy,gz\n" + "\n".join(f"{t:.10g},1,2,3,4,5,6" for t in times)
+        path = written(tmp_path, text)
+    else:
+        units = dict.fromkeys(("t_ms", "ax_g", "ay_g", "az_g", "gx_dps", "gy_dps", "gz_dps"))
+        path = table(
+            tmp_path, **units, **{name: times}, **{c: [1.0] * 200 for c in ("ax", "ay", "az", "gx", "gy", "gz")}
+        )
+    with pytest.raises(UnitsError, match=f"the unit of {asked} is not in this file") as caught:
+        open_recording(path, choose_format(units=told))
+    assert f'--units "{example}"' in str(caught.value)
+    assert open_recording(path, choose_format(units=example)).info.rate_hz == pytest.approx(100)
+
+
+def test_times_that_no_unit_explains_are_told(tmp_path: Path) -> None:
+    """Then the column is probably another one."""
+    text = "time,ax,ay,az,gx,gy,gz\n" + "1,1,2,3,4,5,6\n" * 50
+    with pytest.raises(UnitsError, match=r"None of its usual units .* plausible: check .*--columns t=NAME"):
+        open_recording(written(tmp_path, text))
 
 
 def test_axes_in_different_units_are_refused(tmp_path: Path) -> None:
@@ -480,6 +645,9 @@ def test_told_units_are_stronger_and_the_difference_is_noted(tmp_path: Path) -> 
     st.one_of(
         st.binary(min_size=1, max_size=300),
         st.text(min_size=1, max_size=300).map(lambda s: s.encode("utf-8", "replace")),
+        st.lists(st.lists(st.text("0123456789.-e,x", max_size=4), min_size=6, max_size=8), min_size=1, max_size=9).map(
+            lambda table: "\n".join(map(";".join, table)).encode()
+        ),
     )
 )
 @example(b"\xff\xfeab")
@@ -487,10 +655,12 @@ def test_told_units_are_stronger_and_the_difference_is_noted(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["walk.csv", "walk.npz", "walk.parquet"])
 def test_any_bytes_are_a_recording_or_an_input_error(tmp_path: Path, name: str, data: bytes) -> None:
     """No other exception comes out of any reader."""
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
     form = choose_format(
         units="g,dps,ms",
         rate_hz=100,
-        columns={"t": 0, "acc_x": 1, "acc_y": 1, "acc_z": 1, "gyro_x": 1, "gyro_y": 1, "gyro_z": 1},
+        columns={"t": 0, "acc_x": 1, "acc_y": 2, "acc_z": 3, "gyro_x": 4, "gyro_y": 5, "gyro_z": 6},
     )
     for asked in (None, form):
         with suppress(InputError):
@@ -631,7 +801,7 @@ def test_trials_never_touch(tmp_path: Path) -> None:
     [
         ({"ax_g": ["x"] * 100}, "column ax_g holds string, expected numbers"),
         ({"gz_dps": None}, "no column for gyro_z"),
-        ({"t_ms": ["noon"] * 100}, "column t_ms holds string"),
+        ({"t_ms": ["noon"] * 100}, "column t_ms holds string.*--columns t=none --rate-hz HZ"),
         ({"t_ms": [7] * 100}, "never advance"),
         ({"t_ms": [2**62 + n for n in range(100)]}, "fits 64 bit nanoseconds"),
     ],
@@ -966,6 +1136,7 @@ def test_neon(shared_data: Path) -> None:
 @pytest.mark.shared_data
 def test_sisfall_text_and_parquet_agree(shared_data: Path) -> None:
     """The original text file of a trial, and the same trial in its subject's Parquet file, to the bit."""
+    pytest.importorskip("pyarrow")
     files = sorted((shared_data / "sisfall-raw").glob("S*/*.txt"))
     assert len(files) == 6
     for path in files:
@@ -988,6 +1159,7 @@ def test_sisfall_text_and_parquet_agree(shared_data: Path) -> None:
 @pytest.mark.slow
 def test_sisfall_whole(shared_data: Path) -> None:
     """Every row of every subject, every trial apart from the next."""
+    pytest.importorskip("pyarrow")
     rows_read, trials = 0, 0
     paths = sorted((shared_data / "sisfall").glob("*.parquet"))
     assert len(paths) == 38

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,12 @@ def test_an_unknown_option_lists_the_options(walk: Path) -> None:
     """Also one that only another kind of source takes."""
     with pytest.raises(InputError, match=r"option 'seconds' means nothing to replay. It takes: .*preset.*speed"):
         open_source(f"replay:{walk}?seconds=3")
+    with pytest.raises(
+        InputError, match=r"It takes: preset, units, columns, rate_hz, delimiter, placement, speed, loop\.$"
+    ):
+        open_source(walk, stream="imu-left")
+    with pytest.raises(InputError, match="option 'clock' means nothing to replay"):
+        open_source(f"replay:{walk}?clock=utc")
     with pytest.raises(InputError, match=r"option 'units' means nothing to synthetic"):
         open_source("synthetic:", units="g,deg/s")
 
@@ -81,6 +88,25 @@ def test_a_scheme_without_a_path_is_refused(url: str) -> None:
     """Where a file is needed."""
     with pytest.raises(InputError, match="names no file"):
         open_source(url)
+
+
+def test_standard_input_has_a_name() -> None:
+    """A dash is no file."""
+    with pytest.raises(InputError, match=r"standard input is /dev/stdin here, as in --replay /dev/stdin < FILE"):
+        open_source("replay:-")
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A recording is read from its beginning more than once, which would lose what a pipe gave before."""
+    os.mkfifo(tmp_path / "walk.csv")
+    with pytest.raises(InputError, match=r"walk\.csv: a pipe, which cannot be read twice. Write it to a file"):
+        open_source(tmp_path / "walk.csv")
+
+
+def test_a_name_that_no_system_takes(tmp_path: Path) -> None:
+    """Too long a name is an input error like any other."""
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        open_source(tmp_path / ("walk" * 100))
 
 
 @pytest.mark.parametrize("name", ["walk.csv", "walk.npz", "walk.parquet", "walk.vrs", "walk"])
@@ -176,10 +202,12 @@ def test_each_kind_of_source_is_imported_when_it_is_asked_for() -> None:
 
 
 def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parquet and VRS need packages that the core does not bring."""
+    """Parquet and VRS need packages that the core does not bring; but first of all they need a file."""
     from aura_edge.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="no such file"):
+        open_recording(tmp_path / "walk.parquet")
     (tmp_path / "walk.parquet").write_bytes(b"PAR1")
     with pytest.raises(MissingExtraError, match=r"aura-edge\[parquet\]"):
         open_recording(tmp_path / "walk.parquet")

@@ -80,6 +80,13 @@ def test_an_unknown_unit_is_refused_with_the_known_ones(written: str) -> None:
         parse_units(written)
 
 
+@pytest.mark.parametrize("written", ["m/s2 rad/s", "g deg/s ms", ""])
+def test_units_without_commas_are_told_of_commas(written: str) -> None:
+    """The error shows what a list of units looks like."""
+    with pytest.raises(UnitsError, match="Commas separate units, as in 'g, deg/s, ms'"):
+        parse_units(written)
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [

@@ -35,6 +35,8 @@ SCHEMES: Mapping[str, str] = {
 }
 """What makes a source for each scheme: a function of a path and of keyword options. Dotted strings: only the one asked for is imported."""
 
+_INNER = ("form", "clock", "sleep")
+"""Options for callers in Python only: no text can say them."""
 _URL = re.compile(r"([a-z][a-z0-9+]+):(.*)", re.DOTALL)
 _QUERY = re.compile(r"(.*)\?([a-z][a-z0-9_]*=[^?]*)", re.DOTALL)
 
@@ -56,12 +58,13 @@ def open_source(url: str | os.PathLike[str], **options: object) -> Source:
     module, _, name = SCHEMES[scheme].partition(":")
     make: Callable[..., Source] = getattr(importlib.import_module(module), name)
     known = [name for name, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    sayable = [name for name in known if name not in _INNER]
     asked = {key: _typed(key, value) for key, value in parse_qsl(query, keep_blank_values=True)}
-    asked.update({key: value for key, value in options.items() if value is not None and value is not False})
-    for key in asked:
-        if key not in known:
-            raise InputError(f"{text}: option {key!r} means nothing to {scheme}. It takes: {', '.join(known)}.")
-    return make(path, **asked)
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    for key in (*asked, *given):
+        if key not in (known if key in given else sayable):
+            raise InputError(f"{text}: option {key!r} means nothing to {scheme}. It takes: {', '.join(sayable)}.")
+    return make(path, **{**asked, **given})
 
 
 def _scheme(text: str) -> tuple[str, str]:

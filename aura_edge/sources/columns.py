@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aura_edge.errors import InputError, UnitsError
 from aura_edge.sources.formats import RecordingFormat
+from aura_edge.sources.presets import PRESETS
 from aura_edge.sources.units import Kind, Unit, Units, parse_unit, parse_units
 from aura_edge.types import CHANNELS
 
@@ -33,10 +34,13 @@ _FILLERS = {
     "utc",
     "host",
 }
+_NO_GRAVITY = {"linear", "lin", "user"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 _BRACKETS = re.compile(r"[\[(]([^\[(]*)[\])]\s*$")
 _COMPACT = re.compile(rf"({'|'.join(sorted(_ACC | _GYRO, key=len, reverse=True))})([xyz])")
 _KINDS: tuple[Kind, ...] = ("acceleration", "angular rate", "time")
+_USUAL: dict[Kind, str] = {"acceleration": "m/s2", "angular rate": "rad/s", "time": "ms"}
+"""Stand in for missing units in the example of an error."""
 _READINGS: dict[str, Kind] = {name: "acceleration" if name.startswith("acc") else "angular rate" for name in CHANNELS}
 NO_TIME = "none"
 """`t=none` leaves a time column unread: samples are then counted at a known rate."""
@@ -53,6 +57,8 @@ class Columns:
     units: Units
     names: tuple[str, ...]
     """All columns, for messages."""
+    notes: tuple[str, ...] = ()
+    """What is doubtful about the choice, in words."""
 
 
 def find_columns(path: Path, names: Sequence[str], form: RecordingFormat) -> Columns:
@@ -74,7 +80,7 @@ def find_columns(path: Path, names: Sequence[str], form: RecordingFormat) -> Col
     missing = [role for role in CHANNELS if role not in found]
     if missing:
         raise InputError(
-            f"{path}: no column for {', '.join(missing)}. Its columns are: {listed}. Say which is which, as in --columns {missing[0]}=NAME."
+            f"{path}: no column for {', '.join(missing)}. Its columns are: {listed}. {_remedy(missing, names)}"
         )
     for role, places in found.items():
         if len(places) > 1 and not (role == "label" or (role == "t" and form.rate_hz)):
@@ -85,6 +91,13 @@ def find_columns(path: Path, names: Sequence[str], form: RecordingFormat) -> Col
         raise InputError(
             f"{path}: no column for the time. Its columns are: {listed}. Say which it is (--columns t=NAME), or the sampling rate (--rate-hz)."
         )
+    roles: dict[int, str] = {}
+    for role, (place, *more) in found.items():
+        if not more and (other := roles.setdefault(place, role)) != role:
+            raise InputError(
+                f"{path}: column {names[place]} cannot be {other} and {role} at once. Say another: --columns {role}=NAME."
+            )
+    linear = [names[found[role][0]] for role in CHANNELS[:3] if _without_gravity(names[found[role][0]])]
     label = found.get("label", [])
     return Columns(
         channels=tuple(found[role][0] for role in CHANNELS),
@@ -92,6 +105,9 @@ def find_columns(path: Path, names: Sequence[str], form: RecordingFormat) -> Col
         label=label[0] if len(label) == 1 else None,
         units=_stated_units(path, {role: stated.get(places[0]) for role, places in found.items()}),
         names=tuple(names),
+        notes=(f"{', '.join(linear)}: without gravity, which the model needs; export plain acceleration",)
+        if linear
+        else (),
     )
 
 
@@ -123,26 +139,13 @@ def recognise(name: str) -> tuple[str | None, Unit | None]:
     return role, unit if unit and unit.kind == _READINGS[role] else None
 
 
-def parse_columns(text: str) -> dict[str, str | int]:
-    """A mapping as in `--columns "acc_x=ax,acc_y=ay,t=time"`."""
-    mapping: dict[str, str | int] = {}
-    for part in text.split(","):
-        role, equals, name = (piece.strip() for piece in part.partition("="))
-        if not equals or not name or role not in (*CHANNELS, "t", "label"):
-            raise InputError(
-                f"columns {text!r}: {part.strip()!r} is not ROLE=NAME with a role of {', '.join(CHANNELS)}, t or label; "
-                "NAME is a column's name or its place counted from 0."
-            )
-        mapping[role] = name
-    return mapping
-
-
 def settle_units(
-    path: Path, form: RecordingFormat, stated: Units, *, timed: bool, hint: Callable[[], str] = str
+    path: Path, form: RecordingFormat, stated: Units, *, timed: bool, rates_hz: Callable[[], Mapping[str, float]] = dict
 ) -> tuple[Units, tuple[str, ...]]:
     """The units to read with: those told, else those stated in the file; and a note where the two differ.
 
-    Raises `UnitsError` naming the flag when one is known from neither. `hint` says more about a missing unit of time.
+    Raises `UnitsError` naming the flag when one is known from neither. `rates_hz` gives the plausible sampling rates by unit of time,
+    and is asked where that unit is missing.
     """
     told = parse_units(form.units) if form.units is not None else Units()
     units, notes = stated, []
@@ -154,27 +157,67 @@ def settle_units(
                 notes.append(f"read as {given.name}, as told, though the file says {found.name}")
     missing = [kind for kind in _KINDS if units.get(kind) is None and (timed or kind != "time")]
     if missing:
-        example = ["m/s2", "rad/s", "ms"] if timed else ["m/s2", "rad/s"]
-        more = hint() if "time" in missing else ""
+        usual, more = dict(_USUAL), ""
+        if "time" in missing:
+            more = " None of its usual units makes these timestamps plausible: check which column holds the time (--columns t=NAME)."
+            if plausible := rates_hz():
+                usual["time"] = next(iter(plausible))
+                shown = ", ".join(f"in {name} it would be {rate_hz:.4g} Hz" for name, rate_hz in plausible.items())
+                more = f" As for its timestamps: {shown}."
+        # The flag replaces itself: what it says already must be in the example. A unit that the file states need not be, but reads better.
+        example = [
+            unit.name if (unit := units.get(kind)) else usual[kind]
+            for kind in _KINDS
+            if kind != "time" or "time" in missing or told.time
+        ]
         raise UnitsError(
             f"{path}: the unit of {' and of '.join(missing)} is not in this file, and a guess would be wrong one day. "
-            f'Say the units, as in --units "{",".join(example)}".'
-            + (f" As for its timestamps: {more}." if more else "")
+            f'Say the units, as in --units "{",".join(example)}".{more}'
         )
     return units, tuple(notes)
 
 
+def _remedy(missing: Sequence[str], names: Sequence[str]) -> str:
+    """What to do about missing columns, as far as the names of those that are there tell."""
+    for name, form in PRESETS.items():
+        if form.columns and all(_place(where, names) is not None for where in form.columns.values()):
+            return f"They are those of a preset: --preset {name}."
+    remedies = []
+    if "acc_x" in missing and any(map(_without_gravity, names)):
+        remedies.append(
+            "Linear acceleration is without gravity, which the model needs: export plain acceleration (with gravity) instead."
+        )
+    if set(CHANNELS[3:]) <= set(missing):
+        remedies.append(
+            "The model needs a gyroscope too: record one, or join the two files by time. "
+            "If it is among these columns, say where, as in --columns gyro_x=NAME."
+        )
+    return " ".join(remedies) or f"Say which is which, as in --columns {missing[0]}=NAME."
+
+
+def _without_gravity(name: str) -> bool:
+    """Whether a column of that name holds what phones call linear or user acceleration."""
+    words = {word.lower() for word in _WORD.findall(name)}
+    return bool(words & _NO_GRAVITY and words & _ACC)
+
+
 def _told(path: Path, role: str, where: str | int, names: Sequence[str]) -> int:
-    """Place of the column that a mapping names, by name first, then by number."""
+    """Place of the column that a mapping names."""
+    place = _place(where, names)
+    if place is None:
+        raise InputError(f"{path}: no column {where!r} for {role}. Its columns are: {', '.join(names) or 'none'}.")
+    return place
+
+
+def _place(where: str | int, names: Sequence[str]) -> int | None:
+    """Place of a column, by name first, with or without the unit in it, then by number; None where there is none."""
     if isinstance(where, str):
         wanted = where.strip().lower()
         for place, name in enumerate(names):
             bare = name.strip().strip("#\"'").strip().lower()
             if wanted in (bare, _BRACKETS.sub("", bare).strip()):
                 return place
-    if str(where).strip().isdecimal() and int(where) < len(names):
-        return int(where)
-    raise InputError(f"{path}: no column {where!r} for {role}. Its columns are: {', '.join(names) or 'none'}.")
+    return int(where) if str(where).strip().isdecimal() and int(where) < len(names) else None
 
 
 def _stated_units(path: Path, found: Mapping[str, Unit | None]) -> Units:

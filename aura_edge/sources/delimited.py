@@ -15,8 +15,16 @@ from aura_edge.sources.clock import sampling_times
 from aura_edge.sources.columns import settle_units
 from aura_edge.sources.files import reading
 from aura_edge.sources.formats import Block, RecordingFormat
-from aura_edge.sources.layout import find_layout
-from aura_edge.sources.timeline import HEAD_ROWS, carry_over, counted_ns, exact_ns, plausible_time_units, rate_of_head
+from aura_edge.sources.layout import find_layout, is_number
+from aura_edge.sources.timeline import (
+    HEAD_ROWS,
+    carry_over,
+    counted_ns,
+    exact_ns,
+    plausible_rates_hz,
+    rate_of_head,
+    settle_rate,
+)
 from aura_edge.sources.units import to_si
 from aura_edge.types import SourceInfo
 
@@ -36,12 +44,14 @@ class DelimitedRecording:
         head = next(self._lines(), None)
         if head is None:
             raise InputError(f"{path}: a header, but no row of data below it. Record it again.")
-        self._units, notes = settle_units(
-            path,
-            form,
-            self._columns.units,
-            timed=self._columns.time is not None,
-            hint=lambda: plausible_time_units(self._texts(head, self._columns.time)),
+        times = self._texts(head, self._columns.time)
+        if times and not any(map(is_number, times)):
+            raise InputError(
+                f"{path}: none of the first {len(times)} timestamps is a number (they begin with {times[0]!r}), and dates are not read. "
+                "Choose another column (--columns t=NAME), or count samples at a known rate: --columns t=none --rate-hz HZ."
+            )
+        self._units, unit_notes = settle_units(
+            path, form, self._columns.units, timed=bool(times), rates_hz=lambda: plausible_rates_hz(times)
         )
         t_ns, readable, samples = self._convert(head, 0)
         shown_hz = rate_of_head(path, t_ns, readable, samples)
@@ -49,7 +59,8 @@ class DelimitedRecording:
         if form.arrival_times and self._columns.time is not None:
             self._taken_ns = sampling_times(np.concatenate([block.t_ns for block in self.blocks()]), shown_hz)
             shown_hz = rate_of_head(path, self._taken_ns[: len(head)], np.ones(len(head), np.bool_), samples)
-        self._rate_hz = form.rate_hz or shown_hz
+        self._rate_hz, rate_notes = settle_rate(path, shown_hz, form.rate_hz)
+        notes = (*self._columns.notes, *unit_notes, *rate_notes)
         self.info = SourceInfo(name=str(path), rate_hz=self._rate_hz, units=str(self._units), notes=notes)
 
     def blocks(self, *, labels: bool = False) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from aura_edge.types import SourceInfo
 class RecordingFormat:
     """What a recording does not say about itself. The default says nothing: then its header must name columns and units."""
 
-    reader: Literal["delimited", "npz", "parquet", "neon"] | None = None
+    reader: Literal["delimited", "matlab", "npz", "parquet", "neon"] | None = None
     """Which reader takes it; None chooses by the ending of the file's name."""
     columns: Mapping[str, str | int] = field(default_factory=dict)
     """Where `acc_x` ... `gyro_z`, `t` and `label` are: the name of a column, or its place counted from 0. Others are recognised by name."""

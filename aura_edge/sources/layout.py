@@ -18,6 +18,8 @@ from aura_edge.sources.formats import RecordingFormat
 HEAD_BYTES = 1 << 16
 HEAD_LINES = 100
 """The header and the first row of numbers are looked for in so many lines."""
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"BZh91AY")
+"""How gzip, zip, xz, 7z, zstd and bzip2 files begin."""
 _DELIMITERS = (";", "\t", "|", ",", " ")
 
 
@@ -98,6 +100,8 @@ def _head(path: Path) -> tuple[str, list[str]]:
     with open_binary(path) as file, reading(path):
         head = file.read(HEAD_BYTES)
         whole = not file.peek(1)
+    if head.startswith(_PACKED):
+        raise InputError(f"{path}: a packed file, expected text. Unpack it first.")
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=whole)

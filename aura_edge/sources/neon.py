@@ -17,7 +17,7 @@ from aura_edge.errors import InputError
 from aura_edge.sources.columns import settle_units
 from aura_edge.sources.files import open_binary, reading
 from aura_edge.sources.formats import Block, RecordingFormat
-from aura_edge.sources.timeline import HEAD_ROWS, rate_of_head
+from aura_edge.sources.timeline import HEAD_ROWS, rate_of_head, settle_rate
 from aura_edge.sources.units import Units, to_si
 from aura_edge.types import SourceInfo
 
@@ -40,8 +40,9 @@ class NeonRecording:
                 f"{path}: not one whole record of {self._layout.itemsize} bytes. Copy the recording again."
             )
         shown_hz = rate_of_head(path, head.t_ns, np.ones(len(head.t_ns), np.bool_), head.samples)
-        notes += tuple(note for part in self._parts for note in self._missing(part))
-        self.info = SourceInfo(name=str(path), rate_hz=form.rate_hz or shown_hz, units=str(self._units), notes=notes)
+        rate_hz, rate_notes = settle_rate(path, shown_hz, form.rate_hz)
+        notes += rate_notes + tuple(note for part in self._parts for note in self._missing(part))
+        self.info = SourceInfo(name=str(path), rate_hz=rate_hz, units=str(self._units), notes=notes)
 
     def blocks(self, *, labels: bool = False) -> Iterator[Block]:
         """All rows of all parts, some thousands at a time; there are no labels."""

@@ -18,7 +18,7 @@ from aura_edge.errors import InputError
 from aura_edge.sources.columns import settle_units
 from aura_edge.sources.files import open_binary, reading
 from aura_edge.sources.formats import Block, RecordingFormat
-from aura_edge.sources.timeline import HEAD_ROWS, rate_of_head
+from aura_edge.sources.timeline import HEAD_ROWS, rate_of_head, settle_rate
 from aura_edge.sources.units import SI, parse_units, to_si
 from aura_edge.types import SourceInfo
 
@@ -37,8 +37,8 @@ class NpzRecording:
         readable = np.ones(len(head.t_ns), np.bool_)
         shown_hz = rate_of_head(path, head.t_ns[:HEAD_ROWS], readable[:HEAD_ROWS], head.samples[:HEAD_ROWS])
         stated_hz = float(arrays["rate_hz"]) if "rate_hz" in arrays else None
-        rate_hz = form.rate_hz or stated_hz or shown_hz
-        self.info = SourceInfo(name=str(path), rate_hz=rate_hz, units=str(self._units), notes=notes)
+        rate_hz, rate_notes = settle_rate(path, shown_hz, form.rate_hz or stated_hz)
+        self.info = SourceInfo(name=str(path), rate_hz=rate_hz, units=str(self._units), notes=(*notes, *rate_notes))
 
     def blocks(self, *, labels: bool = False) -> Iterator[Block]:
         """All rows, some thousands at a time."""

@@ -32,6 +32,8 @@ def replay(
 ) -> Player:
     """A recorded file. `form` says all at once what the options from `preset` to `placement` say one by one."""
     _path_given("replay", path)
+    if path == "-":
+        raise InputError("replay:-: standard input is /dev/stdin here, as in --replay /dev/stdin < FILE.")
     if form is None:
         form = choose_format(
             preset, units=units, columns=columns, rate_hz=rate_hz, delimiter=delimiter, placement=placement

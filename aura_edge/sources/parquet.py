@@ -14,7 +14,15 @@ from aura_edge.errors import InputError, require
 from aura_edge.sources.columns import find_columns, settle_units
 from aura_edge.sources.files import open_binary
 from aura_edge.sources.formats import Block, RecordingFormat
-from aura_edge.sources.timeline import HEAD_ROWS, carry_over, counted_ns, rate_of_head, scaled_ns
+from aura_edge.sources.timeline import (
+    HEAD_ROWS,
+    carry_over,
+    counted_ns,
+    plausible_rates_hz,
+    rate_of_head,
+    scaled_ns,
+    settle_rate,
+)
 from aura_edge.sources.units import Units, parse_unit, to_si
 from aura_edge.types import NS_PER_S, SourceInfo
 
@@ -28,6 +36,7 @@ class ParquetRecording:
 
     def __init__(self, path: Path, form: RecordingFormat) -> None:
         self._path = path
+        open_binary(path).close()  # a file that is not there needs no package
         self._arrow, self._parquet = require("pyarrow", extra="parquet"), require("pyarrow.parquet", extra="parquet")
         with self._open() as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
@@ -39,12 +48,19 @@ class ParquetRecording:
         self._label = None if columns.label is None else schema.names[columns.label]
         self._segments = [name for name in form.segments if name in schema.names]
         stated = self._check_types(schema, columns.units)
-        self._units, notes = settle_units(path, form, stated, timed=self._time is not None)
-        self._rate_hz = form.rate_hz or 0.0
         head = next(self._batches(HEAD_ROWS))
+        self._units, unit_notes = settle_units(
+            path,
+            form,
+            stated,
+            timed=self._time is not None,
+            rates_hz=lambda: plausible_rates_hz(list(map(str, head.column(self._time).to_pylist()))),
+        )
+        self._rate_hz = form.rate_hz or 0.0
         every = slice(0, head.num_rows)
         shown_hz = rate_of_head(path, *self._times(head, every, 0, 0), self._samples(head, every))
-        self._rate_hz = form.rate_hz or shown_hz
+        self._rate_hz, rate_notes = settle_rate(path, shown_hz, form.rate_hz)
+        notes = (*columns.notes, *unit_notes, *rate_notes)
         self.info = SourceInfo(name=str(path), rate_hz=self._rate_hz, units=str(self._units), notes=notes)
 
     def blocks(self, *, labels: bool = False) -> Iterator[Block]:
@@ -86,6 +102,11 @@ class ParquetRecording:
             elif not (types.is_integer(kind) or types.is_floating(kind)):
                 raise InputError(
                     f"{self._path}: column {name} holds {kind}, expected numbers. Choose another with --columns."
+                    + (
+                        " Or count samples at a known rate: --columns t=none --rate-hz HZ."
+                        if name == self._time
+                        else ""
+                    )
                 )
         return stated
 

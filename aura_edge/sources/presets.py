@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from aura_edge.errors import InputError
-from aura_edge.sources.columns import parse_columns
 from aura_edge.sources.formats import RecordingFormat
-from aura_edge.types import STANDARD_GRAVITY_M_S2
+from aura_edge.types import CHANNELS, STANDARD_GRAVITY_M_S2
 
 PRESETS: Mapping[str, RecordingFormat] = {
     # SisFall (Sucerquia, Lopez, Vargas-Bonilla, Sensors 2017, 17(1), 198): a subject's trials in one Parquet file, or the original text file
@@ -35,6 +34,8 @@ PRESETS: Mapping[str, RecordingFormat] = {
         arrival_times=True,
         placement_by_ending={"_sp": "pocket", "_sw": "wrist"},
     ),
+    # UTD-MHAD (Chen, Jafari, Kehtarnavaz, ICIP 2015): one action in a MATLAB file, 50 Hz, at the wrist or the thigh.
+    "utd-mhad": RecordingFormat(reader="matlab", units="g, deg/s", rate_hz=50.0),
     # Pupil Labs Neon glasses: binary records, about 104 Hz.
     "neon": RecordingFormat(reader="neon", units="g, deg/s", placement="glasses"),
     # EuRoC MAV: gyroscope first, 200 Hz; worn by a drone.
@@ -92,3 +93,17 @@ def choose_format(
     if placement is not None:
         form = replace(form, placement=placement, placement_by_ending={})
     return form
+
+
+def parse_columns(text: str) -> dict[str, str | int]:
+    """A mapping as in `--columns "acc_x=ax,acc_y=ay,t=time"`."""
+    mapping: dict[str, str | int] = {}
+    for part in text.split(","):
+        role, equals, name = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or role not in (*CHANNELS, "t", "label"):
+            raise InputError(
+                f"columns {text!r}: {part.strip()!r} is not ROLE=NAME with a role of {', '.join(CHANNELS)}, t or label; "
+                "NAME is a column's name or its place counted from 0."
+            )
+        mapping[role] = name
+    return mapping

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from aura_edge.errors import InputError
 from aura_edge.sources.delimited import DelimitedRecording
-from aura_edge.sources.files import as_path
+from aura_edge.sources.files import as_path, reading
 from aura_edge.sources.formats import Block, Recording, RecordingFormat
+from aura_edge.sources.matlab import MatlabRecording
 from aura_edge.sources.neon import NeonRecording
 from aura_edge.sources.npz import NpzRecording
 from aura_edge.sources.parquet import ParquetRecording
@@ -21,12 +22,13 @@ from aura_edge.types import SourceInfo
 
 READERS: dict[str, Callable[[Path, RecordingFormat], Recording]] = {
     "delimited": DelimitedRecording,
+    "matlab": MatlabRecording,
     "neon": NeonRecording,
     "npz": NpzRecording,
     "parquet": ParquetRecording,
 }
 """By the names that `RecordingFormat.reader` takes. A reader is made of a path and a format; it imports what it needs when it is made."""
-SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".pq": "parquet"}
+SUFFIXES = {".mat": "matlab", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet"}
 """Which reader takes a file by the ending of its name; any other is text."""
 
 
@@ -51,6 +53,12 @@ def open_recording(path: str | os.PathLike[str], form: RecordingFormat | None = 
     if os.path.isdir(where) and form.reader != "neon":
         raise InputError(
             f"{where}: is a folder, expected a recording. Name a file in it; a Neon recording's folder needs --preset neon."
+        )
+    with reading(where):
+        piped = where.is_fifo()
+    if piped:
+        raise InputError(
+            f"{where}: a pipe, which cannot be read twice. Write it to a file, and name that or redirect it: < FILE."
         )
     recording = READERS[form.reader or SUFFIXES.get(where.suffix.lower(), "delimited")](where, form)
     recording.info = replace(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.errors import InputError, TooShortError
+from aura_edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from aura_edge.sources.units import Unit, parse_unit
 from aura_edge.types import NS_PER_S
 
@@ -18,6 +19,8 @@ HEAD_ROWS = 4096
 """A rate is estimated from so many rows at the start, whether a recording is streamed or loaded whole: both must agree."""
 SPAN_STEPS = 64
 """Steps between samples that are averaged in the estimate of a rate; in a short recording a quarter of all."""
+RATE_TOLERANCE = 0.2
+"""A rate told that differs by more from the one that the timestamps show contradicts them."""
 _LOWEST, _HIGHEST = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 
 
@@ -65,6 +68,31 @@ def rate_of_head(
             "(--columns t=NAME), or count samples at a known rate: --columns t=none --rate-hz HZ."
         )
     return rate_hz
+
+
+def settle_rate(path: Path, shown_hz: float, told_hz: float | None) -> tuple[float, tuple[str, ...]]:
+    """The rate to read with: the one told, else the one that the timestamps show; and a note where the two contradict each other.
+
+    Raises `InputError` for one that cannot be resampled.
+    """
+    rate_hz = told_hz or shown_hz
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        remedy = (
+            f"below {MIN_RATE_HZ:g} Hz too little is left of a movement: record it faster"
+            if rate_hz < MIN_RATE_HZ
+            else f"above {MAX_RATE_HZ:g} Hz decimate it first"
+        )
+        doubt = (
+            "say another with --rate-hz"
+            if told_hz
+            else "the unit of its timestamps was taken wrongly (--units), or another column holds the time (--columns t=NAME)"
+        )
+        raise InputError(
+            f"{path}: sampling rate of {rate_hz:.6g} Hz, expected {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz; {remedy}. If that is not its rate, {doubt}."
+        )
+    if abs(rate_hz - shown_hz) > RATE_TOLERANCE * shown_hz:
+        return rate_hz, (f"sampling rate taken as {rate_hz:.4g} Hz, though the timestamps show {shown_hz:.4g} Hz",)
+    return rate_hz, ()
 
 
 def exact_ns(texts: Sequence[str], unit: Unit) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -132,15 +160,15 @@ def counted_ns(first: int, count: int, rate_hz: float) -> NDArray[np.int64]:
     return times
 
 
-def plausible_time_units(texts: Sequence[str]) -> str:
-    """Which units would make the steps of these timestamps a plausible sampling rate, in words; empty when none does."""
-    said = []
+def plausible_rates_hz(texts: Sequence[str]) -> dict[str, float]:
+    """The sampling rate that these timestamps show, by each unit that makes it a plausible one."""
+    rates_hz = {}
     for name in ("s", "ms", "us", "ns"):
         t_ns, readable = exact_ns(texts, parse_unit(name))
         rate_hz = estimate_rate_hz(t_ns[readable])
         if rate_hz is not None and 5 <= rate_hz <= 5000:
-            said.append(f"in {name} it would be {rate_hz:.4g} Hz")
-    return ", ".join(said)
+            rates_hz[name] = rate_hz
+    return rates_hz
 
 
 def _all_integers(texts: Sequence[str]) -> list[int] | None:

@@ -117,7 +117,8 @@ def parse_unit(text: str) -> Unit:
         )
     if plain not in _KNOWN:
         raise UnitsError(
-            f"unknown unit {text.strip()!r}. Known are {known_units()}; a number before one scales it: '1/256 g'."
+            f"unknown unit {text.strip()!r}. Commas separate units, as in 'g, deg/s, ms'. Known are {known_units()}; a number before one "
+            "scales it: '1/256 g'."
         )
     name, kind, factor = _KNOWN[plain]
     if per and shown:

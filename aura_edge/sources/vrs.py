@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from aura_edge.errors import InputError, require
 from aura_edge.sources.files import as_path
 from aura_edge.sources.formats import Block
-from aura_edge.sources.timeline import rate_of_head
+from aura_edge.sources.timeline import rate_of_head, settle_rate
 from aura_edge.sources.vrs_file import Survey, survey
 from aura_edge.types import SourceInfo
 
@@ -60,7 +60,8 @@ class VrsRecording:
         head = next(self.blocks(), None)
         if head is None:
             raise InputError(f"{where}: stream {stream} has no sample. {found.damage or 'Choose another stream.'}")
-        rate_hz = rate_of_head(where, head.t_ns, np.ones(len(head.t_ns), np.bool_), head.samples)
+        shown_hz = rate_of_head(where, head.t_ns, np.ones(len(head.t_ns), np.bool_), head.samples)
+        rate_hz, _ = settle_rate(where, shown_hz, None)
         self.info = SourceInfo(
             name=str(where), rate_hz=rate_hz, units="m/s2, rad/s", placement="glasses", notes=tuple(notes)
         )
