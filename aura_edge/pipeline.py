@@ -75,7 +75,10 @@ class Pipeline:
             info.rate_hz, signal.rate_hz, acc_range_m_s2=info.acc_range_m_s2, gyro_range_rad_s=info.gyro_range_rad_s
         )
         self._windower = Windower(
-            rate_hz=signal.rate_hz, window_s=signal.window_s, hop_s=hop_s or manifest.hop_s, flush=flush
+            rate_hz=signal.rate_hz,
+            window_s=signal.window_s,
+            hop_s=manifest.hop_s if hop_s is None else hop_s,
+            flush=flush,
         )
         self._classifier = Classifier(manifest.decision, prototypes.labels)
         self._gravity = GravityCheck()
