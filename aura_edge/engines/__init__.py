@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aura_edge.bundle import Bundle
 from aura_edge.errors import EngineError
+from aura_edge.types import CHANNELS
 
 ENGINES = ("auto", "ort", "torch")
 """What `open_engine` takes; `auto` is the best that runs the bundle with what a device has installed: `ort`."""
@@ -43,6 +44,16 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def require_windows(windows: NDArray[np.float32], samples: int) -> None:
+    """Raise `EngineError` unless these are float32 windows (B, 6, samples), at least one."""
+    shape = (len(CHANNELS), samples)
+    if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1:] != shape or not len(windows):
+        raise EngineError(
+            f"windows are {windows.dtype} of shape {windows.shape}; expected float32 of shape (B, {shape[0]}, {shape[1]}) with B at least "
+            "1, in m/s2 and rad/s."
+        )
 
 
 def open_engine(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.bundle import Bundle
-from aura_edge.engines import EngineInfo
+from aura_edge.engines import EngineInfo, require_windows
 from aura_edge.errors import EngineError
 
 INPUT, OUTPUT = "imu", "embedding"
@@ -39,18 +39,14 @@ class OrtEngine:
     def __init__(self, session: Any, info: EngineInfo, *, window_samples: int, dimension: int) -> None:
         self.info = info
         self._session = session
-        self._shape = (6, window_samples)
+        self._window_samples = window_samples
         self._dimension = dimension
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 6, n) float32 in SI units to (B, D) float32 of unit norm. Raises `EngineError` for any other type or shape."""
         if self._session is None:
             raise EngineError("this engine is closed. Open it again with open_engine().")
-        if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1:] != self._shape or not len(windows):
-            raise EngineError(
-                f"windows are {windows.dtype} of shape {windows.shape}; expected float32 of shape (B, {self._shape[0]}, "
-                f"{self._shape[1]}) with B at least 1, in m/s2 and rad/s."
-            )
+        require_windows(windows, self._window_samples)
         try:
             (vectors,) = self._session.run([OUTPUT], {INPUT: windows})
         except _errors() as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aura_edge.bundle import Bundle
 from aura_edge.encoders import checkpoint
-from aura_edge.engines import EngineInfo
+from aura_edge.engines import EngineInfo, require_windows
 from aura_edge.errors import EngineError, require
 from aura_edge.prototypes import require_same_space
 
@@ -25,17 +25,13 @@ class TorchEngine:
         self.info = info
         self._torch = require("torch", extra="train")
         self._encoder: Any = opened.encoder
-        self._shape = (6, opened.header.signal.window_samples)
+        self._window_samples = opened.header.signal.window_samples
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 6, n) float32 in SI units to (B, D) float32 of unit norm. Raises `EngineError` for any other type or shape."""
         if self._encoder is None:
             raise EngineError("this engine is closed. Open it again with open_torch().")
-        if windows.dtype != np.float32 or windows.ndim != 3 or windows.shape[1:] != self._shape or not len(windows):
-            raise EngineError(
-                f"windows are {windows.dtype} of shape {windows.shape}; expected float32 of shape (B, {self._shape[0]}, "
-                f"{self._shape[1]}) with B at least 1, in m/s2 and rad/s."
-            )
+        require_windows(windows, self._window_samples)
         with self._torch.inference_mode():
             # A copy where the array may not be written to: torch has no read-only tensors.
             given = np.require(windows, requirements=["C", "W"])

@@ -113,7 +113,9 @@ def _head(path: Path) -> tuple[str, list[str]]:
         lines = lines[:-1]
     odd = sum(text.count(letter) for letter in map(chr, range(32)) if letter not in "\t\n\r\f")
     if 10 * odd > len(text) or not lines:
-        raise InputError(f"{path}: binary data, not text. Expected CSV, or a name that ends in .npz, .parquet or .vrs.")
+        raise InputError(
+            f"{path}: binary data, not text. Expected CSV, or a name that ends in .npz, .parquet or .mat; a Project Aria recording is played with --vrs."
+        )
     return encoding, lines[:HEAD_LINES]
 
 

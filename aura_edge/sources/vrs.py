@@ -112,7 +112,7 @@ def _choose(path: Path, provider: Any, stream: str, streams: dict[str, int]) -> 
         raise InputError(f"{path}: it has no IMU; its streams are: {', '.join(sorted(labels)) or _listed(streams)}.")
     if stream not in imus:
         raise InputError(
-            f"{path}: no IMU stream {stream!r}. It has: {', '.join(imus)}. Choose one of them: ?stream={imus[0]}"
+            f"{path}: no IMU stream {stream!r}. It has: {', '.join(imus)}. Choose one of them: --stream {imus[0]}"
         )
     return labels[stream], [label for label in imus if label != stream]
 
