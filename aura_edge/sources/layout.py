@@ -114,7 +114,7 @@ def _head(path: Path) -> tuple[str, list[str]]:
     odd = sum(text.count(letter) for letter in map(chr, range(32)) if letter not in "\t\n\r\f")
     if 10 * odd > len(text) or not lines:
         raise InputError(
-            f"{path}: binary data, not text. Expected CSV, or a name that ends in .npz, .parquet or .mat; a Project Aria recording is played with --vrs."
+            f"{path}: binary data, not text. Expected CSV, or a name in .npz, .parquet or .mat; Project Aria recordings are played with --vrs."
         )
     return encoding, lines[:HEAD_LINES]
 
