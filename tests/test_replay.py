@@ -885,9 +885,12 @@ def test_what_is_no_neon_recording_is_refused(tmp_path: Path) -> None:
         open_recording(tmp_path)
     with pytest.raises(UnitsError, match="--units"):
         open_recording(part, RecordingFormat(reader="neon"))
+    fields = [("timestamp_ns", "i8")] + [(f"{kind}_{axis}", "f4") for kind in ("gyro", "accel") for axis in "xyz"]
     for layout, said in (
         ("import os", "not a list of names and types"),
         ('[("timestamp_ns", "int64")]', "names no accel_x"),
+        (repr([*fields[:-1], ("accel_z", "O")]), "accel_z is no number"),
+        (repr([*fields[:-1], ("accel_z", "U7")]), "accel_z is no number"),
     ):
         (tmp_path / "imu.dtype").write_text(layout)
         with pytest.raises(InputError, match=said):

@@ -264,36 +264,25 @@ def test_reader_that_goes_away_ends_the_stream_silently(endless: subprocess.Pope
 
 
 MEASURED = """
-import sys, time
+import sys
 from aura_edge.__main__ import main
 try:
     main(sys.argv[1:])
 finally:
     peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    print("cost", time.process_time(), peak, file=sys.stderr)
+    print("peak", peak, file=sys.stderr)
 """
-
-
-def demo_cost(*args: str) -> tuple[float, float]:
-    """Processor time in seconds and peak resident memory in MB of a process that plays the demo as fast as it can."""
-    command = [sys.executable, "-c", MEASURED, "stream", "--demo", "--speed", "max", *args]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    word, seconds, kilobytes = done.stderr.splitlines()[-1].split()
-    assert word == "cost"
-    assert "start" in done.stdout
-    return float(seconds), int(kilobytes) / 1000
-
-
-@needs_proc
-def test_demo_gives_its_first_label_within_a_second_and_a_half() -> None:
-    """From the start of the process to the end of a run that is one window long, in processor time: a busy machine is not what is tested."""
-    assert min(demo_cost("--duration", "5.5")[0] for _ in range(2)) < 1.5
 
 
 @needs_proc
 def test_demo_stays_under_160_megabytes() -> None:
-    """Peak resident memory of the whole demo."""
-    assert demo_cost()[1] < 160
+    """Peak resident memory of the whole demo, played as fast as it can."""
+    command = [sys.executable, "-c", MEASURED, "stream", "--demo", "--speed", "max"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    word, kilobytes = done.stderr.splitlines()[-1].split()
+    assert word == "peak"
+    assert "start" in done.stdout
+    assert int(kilobytes) / 1000 < 160
 
 
 def test_second_signal_is_the_callers_own_again(request: pytest.FixtureRequest) -> None:

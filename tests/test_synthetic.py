@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aura_edge.errors import InputError
+from aura_edge.resample import Resampler
 from aura_edge.sources import open_source
 from aura_edge.sources.replay import Player
 from aura_edge.sources.synthetic import Gait, SyntheticRecording, angles, motion
@@ -159,3 +160,16 @@ def _orientation(roll_pitch_yaw: np.ndarray) -> np.ndarray:
     about_z, about_y = _rotation(np.array([0, 0, yaw])), _rotation(np.array([0, pitch, 0]))
     orientation: np.ndarray = about_z @ about_y @ _rotation(np.array([roll, 0, 0]))
     return orientation
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.3])
+def test_every_loss_before_the_host_is_counted(loss: float) -> None:
+    """What the resampler reads and what it finds lost add up to the last sample that came, wherever the losses fall."""
+    resampler, last = Resampler(100.0), 0
+    for chunk in open_source("synthetic:", speed="max", seconds=60.0, loss=loss):
+        resampler.push(chunk)
+        assert chunk.sequence is not None
+        last = chunk.sequence + len(chunk.t_ns)
+    first = next(iter(open_source("synthetic:", speed="max", seconds=60.0, loss=loss))).sequence or 0
+    assert resampler.read + resampler.lost == last - first
+    assert 5990 < last <= 6000

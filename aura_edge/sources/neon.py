@@ -93,4 +93,9 @@ def _layout(path: Path) -> np.dtype[np.void]:
     lacking = [name for name in (_TIME, *_READINGS) if name not in (layout.names or ())]
     if lacking:
         raise InputError(f"{path}: names no {', '.join(lacking)}. Expected the layout of Neon's IMU records.")
+    strange = [name for name in layout.names or () if layout[name].kind not in "iuf"]
+    if strange:
+        raise InputError(
+            f"{path}: {', '.join(strange)} is no number ({layout[strange[0]]}). Expected the layout of Neon's IMU records."
+        )
     return layout

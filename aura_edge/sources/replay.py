@@ -116,8 +116,13 @@ class Player:
         pause_ns = self._rows * self._period_ns
         for block in self._recording.blocks():
             pauses = np.flatnonzero(np.diff(block.t_ns.astype(np.float64)) > pause_ns) + 1
+            # A chunk tells the count of its first sample only: within it none may be missing.
+            counted = np.arange(len(block.t_ns)) if block.sequence is None else block.sequence
+            jumps = np.flatnonzero(np.diff(counted) != 1) + 1
             edges = np.unique(
-                np.concatenate([np.arange(0, len(block.t_ns), self._rows), pauses, [len(block.t_ns)]])
+                np.concatenate([np.arange(0, len(block.t_ns), self._rows), pauses, jumps, [len(block.t_ns)]]).astype(
+                    np.intp
+                )
             ).tolist()
             for start, stop in pairwise(edges):
                 yield ImuChunk(
