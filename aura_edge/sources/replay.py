@@ -119,11 +119,8 @@ class Player:
             # A chunk tells the count of its first sample only: within it none may be missing.
             counted = np.arange(len(block.t_ns)) if block.sequence is None else block.sequence
             jumps = np.flatnonzero(np.diff(counted) != 1) + 1
-            edges = np.unique(
-                np.concatenate([np.arange(0, len(block.t_ns), self._rows), pauses, jumps, [len(block.t_ns)]]).astype(
-                    np.intp
-                )
-            ).tolist()
+            cuts = [np.arange(0, len(block.t_ns), self._rows), pauses, jumps, [len(block.t_ns)]]
+            edges = np.unique(np.concatenate(cuts)).tolist()
             for start, stop in pairwise(edges):
                 yield ImuChunk(
                     block.t_ns[start:stop],
