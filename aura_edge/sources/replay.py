@@ -119,7 +119,7 @@ class Player:
             # A chunk tells the count of its first sample only: within it none may be missing.
             counted = np.arange(len(block.t_ns)) if block.sequence is None else block.sequence
             jumps = np.flatnonzero(np.diff(counted) != 1) + 1
-            cuts = [np.arange(0, len(block.t_ns), self._rows), pauses, jumps, [len(block.t_ns)]]
+            cuts = [np.arange(0, len(block.t_ns), self._rows), pauses, jumps, np.array([len(block.t_ns)])]
             edges = np.unique(np.concatenate(cuts)).tolist()
             for start, stop in pairwise(edges):
                 yield ImuChunk(
