@@ -48,7 +48,7 @@ _TABLE: tuple[tuple[str, Kind, Fraction, str], ...] = (
 )
 _KNOWN = {alias: (name, kind, factor) for name, kind, factor, also in _TABLE for alias in (name, *also.split())}
 
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,2})?"
 _SCALED = re.compile(rf"\s*({_NUMBER}(?:\s*/\s*{_NUMBER})?)\s*(.*)", re.IGNORECASE)
 _COUNTS_PER = re.compile(r"(?:lsb|counts?|raw)/(.+)")
 _COUNTS = {"raw", "rawcounts", "count", "counts", "lsb", "lsbs", "digit", "digits"}
