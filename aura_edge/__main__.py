@@ -20,6 +20,9 @@ from aura_edge.errors import AuraEdgeError
 
 COMMANDS = {
     "stream": ("aura_edge.commands.stream:app", "Turn a sensor, a recording or the demo into labels as it plays."),
+    "record": ("aura_edge.commands.record:app", "Keep everything that a board sends, to be played again."),
+    "devices": ("aura_edge.commands.devices:app", "List the serial ports, and what speaks on them."),
+    "simulate": ("aura_edge.commands.simulate:app", "Play a recording as a board on a pseudo terminal, with faults."),
     "bundle": ("aura_edge.commands.bundle:app", "Show or verify a bundle: a model with all that a device must know."),
     "train": ("aura_edge_train.commands:train_app", "Train an encoder as a recipe says."),
     "evaluate": ("aura_edge_train.commands:evaluate_app", "Measure a bundle on the held-out subjects of a data set."),

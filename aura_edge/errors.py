@@ -4,6 +4,7 @@ AuraEdgeError
   · InputError            a recording, stream or file that cannot be read as asked
       · UnitsError        units that are unknown or cannot be guessed
       · TooShortError     a recording that ends before its first window
+      · DeviceError       a device that is not there, is taken, does not answer or went away
   · BundleError           a bundle that cannot be trusted
       · TextSpaceError    prototypes and encoder that speak of different text towers
   · EngineError           an engine that cannot run here, or not as asked
@@ -36,6 +37,10 @@ class UnitsError(InputError):
 
 class TooShortError(InputError):
     """A recording that ends before its first window is full."""
+
+
+class DeviceError(InputError):
+    """A device that is not there, is taken by another program, does not answer, or went away."""
 
 
 class BundleError(AuraEdgeError):

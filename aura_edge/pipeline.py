@@ -21,8 +21,8 @@ from aura_edge.latency import Histogram
 from aura_edge.prototypes import Prototypes
 from aura_edge.resample import Resampler
 from aura_edge.sinks import Sink
-from aura_edge.sources import Source
-from aura_edge.types import Event, GridBlock, ImuChunk, Prediction, Summary, Window
+from aura_edge.sources import LiveSource, Source
+from aura_edge.types import ClockReading, Event, GridBlock, ImuChunk, Prediction, Summary, Window
 from aura_edge.window import Windower
 
 STAGES = ("resample", "window", "encode", "classify", "total", "sink")
@@ -87,6 +87,7 @@ class Pipeline:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._windows = self._skipped = 0
         self._stopped = False
+        self._device_clock: ClockReading | None = None
 
     def stop(self) -> None:
         """End the run early and orderly; may be called from a signal handler or another thread."""
@@ -136,6 +137,7 @@ class Pipeline:
             latency={stage: histogram.summary() for stage, histogram in self._latency.items()},
             delay_s=self._resampler.delay_s,
             interrupted=self._stopped,
+            device=self._source.report() if isinstance(self._source, LiveSource) else {},
             notes=(*self._source.info.notes, *([self._gravity.note] if self._gravity.note else [])),
         )
 
@@ -143,6 +145,8 @@ class Pipeline:
         """One chunk through all stages; None is the end of the stream."""
         arrived_ns = self._clock_ns()
         blocks = self._resampler.finish() if chunk is None else self._resampler.push(chunk)
+        if chunk is not None:
+            self._device_clock = chunk.clock
         resampled_ns = self._clock_ns()
         windows = self._cut(blocks)
         cut_ns = self._clock_ns()
@@ -189,6 +193,7 @@ class Pipeline:
             self._latency[stage].add(took[stage])
         self._windows += 1
         self._seconds[decision.label] += decision.seconds
+        clock = self._device_clock
         prediction = Prediction(
             t0_ns=window.t0_ns,
             t1_ns=window.t1_ns,
@@ -202,6 +207,8 @@ class Pipeline:
             clipped=window.clipped,
             model=self._engine.info.weights,
             prototypes=self._prototypes.digest,
+            host_t1_ns=None if clock is None else clock.host_at(window.t1_ns),
+            clock_residual_ms=None if clock is None else clock.residual_ns / 1e6,
         )
         for event in decision.events:
             self._send(event)

@@ -24,6 +24,22 @@ NS_PER_S = 1_000_000_000
 State = Literal["activity", "unknown", "still"]
 
 
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """How a device's clock stands to the host's: a straight line fitted to when messages arrived."""
+
+    device_ns: int
+    host_ns: int
+    """The host time at `device_ns`, less what is known of the delay on the way."""
+    host_ns_per_device_ns: float
+    residual_ns: float
+    """Root mean square distance of arrivals from the line."""
+
+    def host_at(self, device_ns: int) -> int:
+        """Host time of a moment of the device's clock."""
+        return self.host_ns + round((device_ns - self.device_ns) * self.host_ns_per_device_ns)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImuChunk:
     """Some consecutive samples as a source found them, in SI units; any number, at whatever times the device says."""
@@ -36,6 +52,8 @@ class ImuChunk:
     """Host time at which the last of these samples arrived; for a recording played back, the time it was read."""
     sequence: int | None = None
     """The device's own count of samples at the first of these, where it keeps one: a jump proves a loss before the host."""
+    clock: ClockReading | None = None
+    """How the device's clock stands to the host's, where a live source fits it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,10 @@ class Prediction:
     """Digest of the weights that made the embedding."""
     prototypes: str
     """Digest of the prototypes it was compared with."""
+    host_t1_ns: int | None = None
+    """Host time of `t1_ns` by the fitted clock, where a live source fits one: when the window really ended."""
+    clock_residual_ms: float | None = None
+    """How far arrivals lie from that fit, root mean square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +195,5 @@ class Summary:
     """The constant delay of the resampler, which is no compute time."""
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    device: Mapping[str, float] = field(default_factory=dict)
+    """What a live source says of its wire, its device and its clock; see `LiveSource.report`."""

@@ -84,11 +84,22 @@ def test_prediction_line_carries_what_is_promised(tmp_path: Path) -> None:
     sink.close()
     (line,) = lines_of(tmp_path / "out.jsonl")
     assert " ".join(line) == (
-        "schema type t0_ns t1_ns host_ns label score state top latency_ms interpolated clipped model prototypes"
+        "schema type t0_ns t1_ns host_ns label score state top latency_ms interpolated clipped model prototypes "
+        "host_t1_ns clock_residual_ms"
     )
     assert (line["t0_ns"], line["t1_ns"]) == (NS_PER_S, 6 * NS_PER_S)
     assert line["top"] == [["walking", 0.75], ["sitting down, then up", 0.25]]
     assert line["latency_ms"] == {"encode": 2.5, "total": 3.0}
+
+
+def test_compute_times_can_be_left_out(tmp_path: Path) -> None:
+    """Two runs over one recording are the same bytes then."""
+    sink = open_sink(f"jsonl:{tmp_path / 'out.jsonl'}?timing=no")
+    sink.emit(prediction())
+    sink.close()
+    (line,) = lines_of(tmp_path / "out.jsonl")
+    assert "latency_ms" not in line
+    assert line["label"] == "walking"
 
 
 def test_event_and_summary_lines_carry_all_their_fields(tmp_path: Path) -> None:
@@ -101,7 +112,8 @@ def test_event_and_summary_lines_carry_all_their_fields(tmp_path: Path) -> None:
     assert event["duration_s"] is None
     assert " ".join(event) == "schema type kind label state t_ns host_ns score duration_s"
     assert " ".join(summary) == (
-        "schema type source engine windows windows_skipped seconds samples lost interpolated latency delay_s interrupted notes"
+        "schema type source engine windows windows_skipped seconds samples lost interpolated latency delay_s interrupted notes "
+        "device"
     )
     assert summary["latency"] == {"encode": {"p50_ms": 2.5, "p99_ms": 4.0, "count": 7}}
     assert summary["notes"] == ["the file is truncated"]

@@ -29,7 +29,12 @@ def _option(panel: str | None, text: str, *names: str, **settings: Any) -> Any:
 
 @app.command()
 def stream(
-    replay: Annotated[str | None, _option("Source", "Play a recording: CSV, npz or Parquet.", metavar="FILE")] = None,
+    device: Annotated[
+        str | None, _option("Source", "Follow a board: /dev/ttyUSB0, or any URL of pyserial.", metavar="PORT")
+    ] = None,
+    replay: Annotated[
+        str | None, _option("Source", "Play a recording: CSV, npz, Parquet, or a recorded run.", metavar="FILE")
+    ] = None,
     vrs: Annotated[str | None, _option("Source", "Play a Project Aria recording.", metavar="FILE")] = None,
     synthetic: Annotated[bool, _option("Source", "Play made-up motion.", "--synthetic")] = False,
     demo: Annotated[bool, _option("Source", "Play the recording inside this package.", "--demo")] = False,
@@ -40,10 +45,20 @@ def stream(
     duration: Annotated[
         float | None, _option("Playing", "Stop after so many seconds of samples.", metavar="SECONDS", min=0.0)
     ] = None,
+    baud: Annotated[int | None, _option("Device", "Rate of the wire [default: 115200].", min=1)] = None,
+    form: Annotated[
+        str, _option("Device", "What the board speaks; auto finds it out.", "--format", metavar="NAME")
+    ] = "auto",
+    wait: Annotated[bool, _option("Device", "Wait for a device that is not there yet.", "--wait")] = False,
+    record: Annotated[
+        Path | None, _option("Device", "Keep every byte, so that the run can be played again.", metavar="FILE.aurec")
+    ] = None,
     preset: Annotated[str | None, _option("Format", "The format of a public data set.", metavar="NAME")] = None,
-    units: Annotated[str | None, _option("Format", "Units of a file that does not say them: 'g, deg/s, ms'.")] = None,
+    units: Annotated[
+        str | None, _option("Format", "Units of a file or a board that does not say them: 'g, deg/s, ms'.")
+    ] = None,
     columns: Annotated[str | None, _option("Format", "Where a file keeps what: 'acc_x=ax,...,t=time'.")] = None,
-    rate_hz: Annotated[float | None, _option("Format", "Sampling rate of a file without times.")] = None,
+    rate_hz: Annotated[float | None, _option("Format", "Sampling rate of a file or a board without times.")] = None,
     vrs_stream: Annotated[
         str | None, _option("Format", "Which sensor of a VRS file: imu-right.", "--stream", metavar="LABEL")
     ] = None,
@@ -75,7 +90,7 @@ def stream(
     from aura_edge.sources import Source, open_source
     from aura_edge.sources.duration import FirstSeconds
 
-    url = _source_url({"--replay": replay, "--vrs": vrs, "--synthetic": synthetic, "--demo": demo})
+    url = _source_url({"--device": device, "--replay": replay, "--vrs": vrs, "--synthetic": synthetic, "--demo": demo})
     sinks = sink or ["terminal"]
     if unknown := [name for name in sinks if not is_sink_url(name)]:
         raise typer.BadParameter(f"{unknown[0]!r}: expected {FORMS}.", param_hint="--sink")
@@ -94,13 +109,18 @@ def stream(
             closing(
                 open_source(
                     url,
-                    speed=speed,
+                    speed=None if device and speed == "1" else speed,  # live is live
                     loop=loop or None,  # what endless sources do not know
                     preset=preset,
                     units=units,
                     columns=columns,
                     rate_hz=rate_hz,
                     stream=vrs_stream,
+                    baud=baud,
+                    format=None if form == "auto" else form,
+                    wait=wait,
+                    record=record,
+                    cancelled=(lambda: interruption.asked) if device else None,
                 )
             )
         )
@@ -136,7 +156,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self._stop: Callable[[], None] | None = None
-        self._asked = False
+        self.asked = False
+        """Whether the signal has come."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -150,12 +171,12 @@ class Interruption:
     def stops(self, stop: Callable[[], None]) -> None:
         """What to call from now on; at once where the signal has come already."""
         self._stop = stop
-        if self._asked:
+        if self.asked:
             stop()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._restore()
-        self._asked = True
+        self.asked = True
         if self._stop is not None:
             self._stop()
 
@@ -173,6 +194,8 @@ def _source_url(given: dict[str, str | bool | None]) -> str:
     (option,) = chosen
     if option == "--demo":
         return f"replay:{demo_file(DEMO_RECORDING)}"
+    if option == "--device":
+        return f"serial:{given[option]}"
     return f"{option.removeprefix('--')}:{'' if option == '--synthetic' else given[option]}"
 
 

@@ -12,6 +12,8 @@ from aura_edge.errors import SinkError
 from aura_edge.types import Event, Prediction, Summary
 
 FORMS = "terminal, jsonl:PATH, or - for JSON lines on standard output"
+WITHOUT_TIMING = "?timing=no"
+"""Behind `jsonl:PATH`: leaves compute times out, so that runs over one recording can be compared byte for byte."""
 
 
 class Sink(Protocol):
@@ -40,4 +42,5 @@ def open_sink(url: str, *, title: str = "", to_stderr: bool = False) -> Sink:
         return TerminalSink(console_for(sys.stderr if to_stderr else sys.stdout), title=title)
     from aura_edge.sinks.jsonl import JsonlSink
 
-    return JsonlSink(url.removeprefix("jsonl:"))
+    target = url.removeprefix("jsonl:")
+    return JsonlSink(target.removesuffix(WITHOUT_TIMING), timing=not target.endswith(WITHOUT_TIMING))

@@ -12,11 +12,16 @@ nanoseconds (`*_ns`: device clock, `host_ns`: Unix time), probabilities 0 to 1, 
         interpolated        fraction of the window that bridges holes
         model, prototypes   digests of what gave the answer
         host_ns, clipped    when its last sample arrived; fraction of its samples at full scale
+        host_t1_ns, clock_residual_ms   host time of t1_ns by the fitted clock of a live device, and how well it fits; null elsewhere
     event       a label that starts or ends
         kind (start | end), label, state, t_ns, host_ns, score, duration_s (null at a start)
     summary     the last line
         source, engine, windows, windows_skipped, seconds {label: s}, samples {read, used, and each reason: n; read is the sum of all
-        others}, lost, interpolated, latency {stage: {p50_ms, p99_ms, count}}, delay_s, interrupted, notes
+        others}, lost, interpolated, latency {stage: {p50_ms, p99_ms, count}}, delay_s, interrupted,
+        notes, device {name: number}: what a live source says of its wire and clock
+
+With `?timing=no` behind the path, what a clock of this computer measured of the computing (`latency_ms`, `latency`) is left out: two runs over the
+same recording are then the same bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +50,9 @@ _KEYS = {
 class JsonlSink:
     """Writes to the file `target`, replacing what was there, or to standard output for `-`."""
 
-    def __init__(self, target: str | os.PathLike[str]) -> None:
+    def __init__(self, target: str | os.PathLike[str], *, timing: bool = True) -> None:
+        """Without `timing`, no compute time is written."""
+        self._left_out = () if timing else ("latency_ms", "latency")
         self._name = "standard output" if target == "-" else os.fspath(target)
         self._owned = target != "-"
         self._encoder = msgspec.json.Encoder(enc_hook=_plain)
@@ -65,7 +72,7 @@ class JsonlSink:
         if self._stream is None:
             raise SinkError(f"{self._name}: written to after it was closed. Open the sink again.")
         kind, keys = _KEYS[type(item)]
-        line = {"schema": SCHEMA, "type": kind} | {key: getattr(item, key) for key in keys}
+        line = {"schema": SCHEMA, "type": kind} | {key: getattr(item, key) for key in keys if key not in self._left_out}
         try:
             self._stream.write(self._encoder.encode(line) + b"\n")
             self._stream.flush()

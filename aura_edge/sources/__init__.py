@@ -1,7 +1,7 @@
 """Where samples come from: one small protocol, and a URL for each kind.
 
-`replay:walk.csv`, `vrs:glasses.vrs`, `synthetic:`; hardware-free URLs are equal citizens. A source that reads other units converts them at
-its door; one that cannot know them asks, and refuses to guess.
+`serial:/dev/ttyUSB0`, `replay:walk.csv`, `vrs:glasses.vrs`, `synthetic:`; hardware-free URLs are equal citizens. A source that reads other
+units converts them at its door; one that cannot know them asks, and refuses to guess.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from aura_edge.errors import InputError
@@ -28,14 +28,24 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class LiveSource(Source, Protocol):
+    """A source that follows a device, and can say how that goes."""
+
+    def report(self) -> Mapping[str, float]:
+        """Counts and measurements so far, by name; a name says its unit."""
+        ...
+
+
 SCHEMES: Mapping[str, str] = {
     "replay": "aura_edge.sources.opening:replay",
+    "serial": "aura_edge.sources.opening:serial",
     "synthetic": "aura_edge.sources.opening:synthetic",
     "vrs": "aura_edge.sources.opening:vrs",
 }
 """What makes a source for each scheme: a function of a path and of keyword options. Dotted strings: only the one asked for is imported."""
 
-_INNER = ("form", "clock", "sleep")
+_INNER = ("form", "clock", "sleep", "cancelled")
 """Options for callers in Python only: no text can say them."""
 _URL = re.compile(r"([a-z][a-z0-9+]+):(.*)", re.DOTALL)
 _QUERY = re.compile(r"(.*)\?([a-z][a-z0-9_]*=[^?]*)", re.DOTALL)
@@ -84,14 +94,14 @@ def _typed(key: str, text: str) -> object:
     try:
         if key in ("rate_hz", "seconds", "jitter_ms", "loss"):
             return float(text)
-        if key == "seed":
+        if key in ("seed", "baud"):
             return int(text)
-        if key in ("loop", "counter"):
+        if key in ("loop", "counter", "wait"):
             return {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}[
                 text.lower()
             ]
     except (ValueError, KeyError):
         raise InputError(
-            f"option {key}={text}: expected {'1 or 0' if key in ('loop', 'counter') else 'a number'}."
+            f"option {key}={text}: expected {'1 or 0' if key in ('loop', 'counter', 'wait') else 'a number'}."
         ) from None
     return text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from aura_edge.sources import Source
+from aura_edge.sources import LiveSource, Source
 from aura_edge.types import ImuChunk
 
 
@@ -22,10 +22,14 @@ class FirstSeconds:
             return
         for chunk in self._source:
             if left <= len(chunk.t_ns):
-                yield ImuChunk(chunk.t_ns[:left], chunk.samples[:left], chunk.host_ns, chunk.sequence)
+                yield ImuChunk(chunk.t_ns[:left], chunk.samples[:left], chunk.host_ns, chunk.sequence, chunk.clock)
                 return
             left -= len(chunk.t_ns)
             yield chunk
+
+    def report(self) -> Mapping[str, float]:
+        """What the source itself reports, where it does."""
+        return self._source.report() if isinstance(self._source, LiveSource) else {}
 
     def close(self) -> None:
         self._source.close()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
 from aura_edge.errors import InputError
+from aura_edge.sources import Source
 from aura_edge.sources.formats import RecordingFormat
 from aura_edge.sources.presets import choose_format
 from aura_edge.sources.recordings import open_recording
-from aura_edge.sources.replay import Player
+from aura_edge.sources.replay import Player, parse_speed
+from aura_edge.sources.serial import is_recording
 
 _Clock = Callable[[], float]
 _Sleep = Callable[[float], object]
@@ -29,9 +32,11 @@ def replay(
     loop: bool = False,
     clock: _Clock = time.monotonic,
     sleep: _Sleep = time.sleep,
-) -> Player:
-    """A recorded file. `form` says all at once what the options from `preset` to `placement` say one by one."""
+) -> Source:
+    """A recorded file, or a recorded run of a live device. `form` says all at once what the options from `preset` to `placement` say one by one."""
     _path_given("replay", path)
+    if is_recording(path):
+        return _run_again(path, speed, loop, clock, sleep)
     if path == "-":
         raise InputError("replay:-: standard input is /dev/stdin here, as in --replay /dev/stdin < FILE.")
     if form is None:
@@ -81,6 +86,41 @@ def synthetic(
         seconds=seconds, seed=seed, rate_hz=rate_hz, jitter_ms=jitter_ms, loss=loss, counter=counter
     )
     return Player(recording, speed=speed, clock=clock, sleep=sleep)
+
+
+def serial(
+    path: str,
+    *,
+    format: str = "auto",
+    baud: int | None = None,
+    units: str | None = None,
+    columns: str | None = None,
+    rate_hz: float | None = None,
+    placement: str | None = None,
+    wait: bool = False,
+    record: str | os.PathLike[str] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Source:
+    """A board on a serial port, or on anything else that pyserial opens. `record` keeps everything in a file that is not there yet;
+    `wait` waits for a port that is not there yet; `cancelled` is asked while nothing is known, and ends that with `KeyboardInterrupt`."""
+    from aura_edge.sources.serial.live import open_live
+
+    _path_given("serial", path)
+    told = {"format": format, "units": units, "columns": columns, "rate_hz": rate_hz, "placement": placement}
+    options = {name: value for name, value in told.items() if value is not None}
+    return open_live(path, options, baud=baud, wait=wait, record=record, cancelled=cancelled)
+
+
+def _run_again(path: str, speed: str | float, loop: bool, clock: _Clock, sleep: _Sleep) -> Source:
+    from aura_edge.sources.serial.recording import Recorded
+    from aura_edge.sources.serial.session import Session
+    from aura_edge.sources.serial.source import RecordedWire, WireSource
+
+    if loop:
+        raise InputError(f"{path}: a recorded run ends as it ended then; it cannot be played with --loop.")
+    recorded = Recorded(path)
+    wire = RecordedWire(recorded, speed=parse_speed(speed), clock=clock, sleep=sleep)
+    return WireSource(wire, Session(recorded.header))
 
 
 def _path_given(scheme: str, path: str) -> None:
