@@ -1,0 +1,239 @@
+"""The board made of software: it keeps the protocol, and the same calls give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emulated import walking_and_shaking
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aura_edge_firmware_bridge.codec import Decoder, encode
+from aura_edge_firmware_bridge.emulator import GYRO_RANGES_RAD_S, Board, BoardSettings
+from aura_edge_firmware_bridge.faults import NAMES, Fault, parse_fault
+from aura_edge_firmware_bridge.faulty_wire import FaultyWire
+from aura_edge_firmware_bridge.messages import (
+    Acknowledgement,
+    Answer,
+    Command,
+    Config,
+    Event,
+    Hello,
+    HelloFlag,
+    Message,
+    SampleFlag,
+    Samples,
+    Status,
+    TimeRequest,
+    TimeResponse,
+)
+from aura_edge_firmware_bridge.serving import PseudoTerminal, serve
+
+RECORDING = walking_and_shaking()
+START = encode(Config(1, Command.START))
+S = 1_000_000
+
+
+def board(**settings: object) -> Board:
+    return Board(RECORDING, BoardSettings(**settings))  # type: ignore[arg-type]
+
+
+def said(one: Board, to_us: int) -> list[Message]:
+    decoder = Decoder()
+    return decoder.feed(b"\0" + b"".join(sent.data for sent in one.advance(to_us)))
+
+
+def test_hello_is_said_every_second_until_it_is_answered() -> None:
+    """Either side may start first."""
+    one = board()
+    assert [type(m) for m in said(one, 3 * S - 1)] == [Hello, Hello, Hello]
+    one.receive(encode(TimeRequest(1)))
+    assert [type(m) for m in said(one, 10 * S)] == [TimeResponse]
+
+
+def test_first_frame_follows_a_zero() -> None:
+    """What a boot loader printed does not cost it."""
+    assert board().advance(0)[0].data[0] == 0
+
+
+def test_samples_are_those_of_the_recording() -> None:
+    """Counts times scale is what was recorded, to half a count; numbers and times follow each other."""
+    one = board()
+    one.receive(START)
+    messages = [m for m in said(one, 10 * S) if isinstance(m, Samples)]
+    hello = one.hello()
+    raw = np.concatenate([m.raw for m in messages])
+    scale = np.repeat([hello.acc_m_s2_per_count, hello.gyro_rad_s_per_count], 3)
+    np.testing.assert_allclose(raw * scale, RECORDING[: len(raw)], atol=0.51 * scale.max())
+    assert [m.sequence for m in messages] == list(range(0, 2000, 10))
+    assert [m.time_us for m in messages] == list(range(0, 10 * S, 50_000))
+    assert {m.interval_ns for m in messages} == {5_000_000}
+
+
+def test_status_is_told_every_second_and_at_the_end() -> None:
+    """Produced and sent, in samples."""
+    one = board()
+    one.receive(START)
+    told = [m for m in said(one, 3 * S) if isinstance(m, Status)]
+    assert [m.produced for m in told] == [200, 400, 600]
+    one.receive(encode(Config(2, Command.STOP)))
+    last = said(one, 5 * S)
+    assert [type(m) for m in last] == [Status, Acknowledgement]
+    assert isinstance(last[0], Status)
+    assert (last[0].produced, last[0].next_sequence) == (600, 600)
+
+
+def test_ranges_change_with_a_hello() -> None:
+    """The smallest range that holds what is wanted; what follows the HELLO is read as it says."""
+    one = board()
+    one.receive(encode(Config(3, Command.GYRO_RANGE_RAD_S, 5.0)))
+    answer, hello = said(one, S // 2)
+    assert isinstance(answer, Acknowledgement)
+    assert isinstance(hello, Hello)
+    assert (answer.answer, answer.value) == (Answer.DONE, pytest.approx(GYRO_RANGES_RAD_S[1], rel=1e-6))
+    assert hello.gyro_range_rad_s == pytest.approx(GYRO_RANGES_RAD_S[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "answer"),
+    [
+        (Config(1, Command.ACC_RANGE_M_S2, 1e6), Answer.IMPOSSIBLE_VALUE),
+        (Config(1, Command.RATE_HZ, 999.0), Answer.IMPOSSIBLE_VALUE),
+        (Config(1, Command.RATE_HZ, 200.0), Answer.DONE),
+        (Config(1, 200), Answer.UNKNOWN_COMMAND),
+    ],
+)
+def test_commands_are_answered(config: Config, answer: Answer) -> None:
+    """With what became of them."""
+    one = board()
+    one.receive(encode(config))
+    (found,) = [m for m in said(one, 1) if isinstance(m, Acknowledgement)]
+    assert found.answer == answer
+
+
+def test_full_wire_drops_the_oldest_and_counts() -> None:
+    """The board never waits: whole messages go, and STATUS tells how many samples."""
+    one = board(pending_messages=4)
+    one.receive(START)
+    one.advance(S)
+    one.wire_takes = False
+    assert one.advance(2 * S) == []
+    one.wire_takes = True
+    after = said(one, 2 * S + 1)
+    sequences = [m.sequence for m in after if isinstance(m, Samples)]
+    assert sequences == [360, 370, 380, 390]
+    assert one.dropped_transmit == 160
+    (status,) = [m for m in said(one, 3 * S) if isinstance(m, Status)]
+    assert status.dropped_transmit == 160
+
+
+def test_saturated_readings_are_flagged_and_told_once_a_second() -> None:
+    """At the end of the scale."""
+    one = Board(RECORDING * 100, BoardSettings())
+    one.receive(START)
+    messages = said(one, 3 * S)
+    assert all(m.flags & SampleFlag.SATURATED for m in messages if isinstance(m, Samples))
+    assert 2 <= len([m for m in messages if isinstance(m, Event)]) <= 4
+
+
+def test_board_without_a_receiving_line_streams_at_once() -> None:
+    """And goes on saying HELLO."""
+    messages = said(board(streams_at_once=True), 3 * S - 1)
+    hellos = [m for m in messages if isinstance(m, Hello)]
+    assert len(hellos) == 3
+    assert hellos[0].flags & HelloFlag.STREAMING
+    assert sum(len(m.raw) for m in messages if isinstance(m, Samples)) == 600
+
+
+def test_recording_that_does_not_loop_ends() -> None:
+    """Every sample once, then only STATUS."""
+    one = Board(RECORDING[:1005], BoardSettings(loops=False))
+    one.receive(START)
+    messages = said(one, 20 * S)
+    assert sum(len(m.raw) for m in messages if isinstance(m, Samples)) == 1005
+
+
+@given(st.lists(st.integers(1, 3 * S), min_size=1, max_size=12))
+def test_steps_of_time_do_not_matter(steps: list[int]) -> None:
+    """However the time goes by, the bytes are the same."""
+    whole, parts = board(), board()
+    for one in (whole, parts):
+        one.receive(START)
+    end = sum(steps)
+    expected = b"".join(sent.data for sent in whole.advance(end))
+    now, found = 0, b""
+    for step in steps:
+        now += step
+        found += b"".join(sent.data for sent in parts.advance(now))
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_faults_are_the_same_again(name: str) -> None:
+    """The same seed, the same bytes; and every fault changes something."""
+
+    def bytes_of(faults: list[Fault]) -> list[tuple[int, bytes]]:
+        wire = FaultyWire(RECORDING, BoardSettings(streams_at_once=True), faults, jitter_ms=2.0, seed=5)
+        return wire.read(30 * S)
+
+    fault = Fault(name, at_s=3.0, for_s=4.0, every_s=10.0, rate=0.3)
+    assert bytes_of([fault]) == bytes_of([fault])
+    assert bytes_of([fault]) != bytes_of([])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gremlins", "expected one of"),
+        ("drop:often=1", "KEY=NUMBER"),
+        ("drop:rate=x", "KEY=NUMBER"),
+        ("drop:rate=2", "0 to 1"),
+    ],
+)
+def test_fault_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+    """With what there is."""
+    with pytest.raises(ValueError, match=message):
+        parse_fault(text)
+
+
+def test_fault_is_what_its_text_says() -> None:
+    """Keys as they are listed."""
+    assert parse_fault("stuck:axis=3,at=1.5,for=2,every=9") == Fault("stuck", 1.5, 2.0, 9.0, axis=3)
+    assert parse_fault("drift").amount == 200.0
+
+
+def test_board_on_a_pseudo_terminal_is_a_port(tmp_path: Path) -> None:
+    """Opened through its link, answered, read, and gone at the end."""
+    link = tmp_path / "board"
+    port, done, there = PseudoTerminal(link), threading.Event(), threading.Event()
+    wire = FaultyWire(RECORDING)
+    thread = threading.Thread(
+        target=serve, args=(wire, port), kwargs={"stopped": done.is_set, "told": lambda path: there.set()}
+    )
+    thread.start()
+    try:
+        assert there.wait(10)
+        fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
+        decoder, messages = Decoder(), []
+        os.write(fd, b"\0" + encode(Config(0, Command.SAY_HELLO)) + START)
+        while sum(isinstance(m, Samples) for m in messages) < 5:
+            assert select.select([fd], [], [], 10)[0]
+            messages += decoder.feed(os.read(fd, 4096))
+        os.close(fd)
+    finally:
+        done.set()
+        thread.join()
+    assert not link.is_symlink()
+    assert {type(m) for m in messages} >= {Hello, Samples, Acknowledgement}
+
+
+def test_link_never_replaces_a_file(tmp_path: Path) -> None:
+    """What is there and is no link stays."""
+    (tmp_path / "board").write_text("precious")
+    with pytest.raises(ValueError, match="is there already"):
+        PseudoTerminal(tmp_path / "board")
