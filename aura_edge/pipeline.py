@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from aura_edge.bundle import Manifest
 from aura_edge.classify import Classifier, Decision
-from aura_edge.diagnosis import GravityCheck
+from aura_edge.diagnosis import Diagnosis
 from aura_edge.engines import Engine
 from aura_edge.errors import AuraEdgeError, EngineError, InputError, SinkError, TextSpaceError, TooShortError
 from aura_edge.latency import Histogram
@@ -81,7 +81,7 @@ class Pipeline:
             flush=flush,
         )
         self._classifier = Classifier(manifest.decision, prototypes.labels)
-        self._gravity = GravityCheck()
+        self._diagnosis = Diagnosis(rate_hz=signal.rate_hz, nominal_hz=info.rate_hz)
         self._clock_ns = clock_ns
         self._latency = {stage: Histogram() for stage in STAGES}
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -138,7 +138,7 @@ class Pipeline:
             delay_s=self._resampler.delay_s,
             interrupted=self._stopped,
             device=self._source.report() if isinstance(self._source, LiveSource) else {},
-            notes=(*self._source.info.notes, *([self._gravity.note] if self._gravity.note else [])),
+            notes=(*self._source.info.notes, *self._diagnosis.notes),
         )
 
     def _process(self, chunk: ImuChunk | None) -> None:
@@ -157,8 +157,8 @@ class Pipeline:
             self._skipped += len(windows) - 1
             windows = windows[-1:]
         for window in windows:
-            if self._gravity.see(window):
-                _log.warning("%s: %s", self._source.info.name, self._gravity.note)
+            for note in self._diagnose(window):
+                _log.warning("%s: %s", self._source.info.name, note)
             start_ns = self._clock_ns()
             cosines = None
             if not self._classifier.is_still(window):
@@ -176,6 +176,13 @@ class Pipeline:
         if chunk is None:
             for event in self._classifier.finish():
                 self._send(event)
+
+    def _diagnose(self, window: Window) -> list[str]:
+        notes = self._diagnosis.see(window)
+        if isinstance(self._source, LiveSource):
+            measured = self._source.report()
+            notes += self._diagnosis.measured(measured.get("rate_hz"), measured.get("clock_drift_ppm"))
+        return notes
 
     def _cut(self, blocks: list[GridBlock]) -> list[Window]:
         return [window for block in blocks for window in self._windower.push(block)]
