@@ -96,7 +96,7 @@ def test_a_recording_becomes_labels_events_and_a_summary() -> None:
     assert summary.windows == len(sink.predictions) == 51
     assert sum(summary.seconds.values()) == pytest.approx(30.0)
     assert summary.samples == {"read": 6000, "used": 6000}
-    assert (summary.notes, summary.interrupted) == (("made by a test",), False)
+    assert (summary.notes[0], summary.interrupted) == ("made by a test", False)
 
 
 def test_each_prediction_says_where_it_comes_from() -> None:

@@ -93,7 +93,39 @@ def speed(results: Path) -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[Path], str]] = {"accuracy": accuracy, "speed": speed}
+def wire(results: Path) -> str:
+    """What following a board costs, and how well it is done."""
+    cost, live = _read(results / "wire-cost.json"), _read(results / "wire-live.json")
+    clock, diagnosis = _read(results / "clock-fit.json"), _read(results / "diagnosis-rates.json")
+    (decode,) = (c for c in cost["costs"] if c["samples_per_message"] == 10 and c["encode_us_per_sample"] is not None)
+    latency = live["label_latency_ms"]
+    rows = [
+        "| following a board at 200 Hz | |",
+        "|---|---:|",
+        f"| last byte of a window on the wire to its JSON line, p50 / p99 | {latency['p50']:.1f} / {latency['p99']:.1f} ms |",
+        f"| beside it: the resampler's constant delay | {live['resampler_delay_ms']:.0f} ms |",
+        f"| CPU of the reading thread, and of everything else | {live['reader_cpu_percent']:.2f} % and {live['stream_cpu_percent']:.1f} % of a core |",
+        f"| decoding, per sample (ten a message) | {decode['decode_us_per_sample']:.2f} µs |",
+        f"| clock fit after 30 s, 5 ms of jitter, 200 ppm: p99 / largest of {clock['seeds']:,} | {clock['errors']['even']['p99_ms']:.2f} "
+        f"/ {clock['errors']['even']['max_ms']:.2f} ms |",
+    ]
+    declared, planted, turning = (diagnosis[name] for name in ("as_declared", "planted", "planted_turning"))
+    alarms, cuts = sum(found["found"] for found in declared.values()), sum(found["cuts"] for found in declared.values())
+
+    def share(table: Any, name: str) -> str:
+        return f"{table[name]['found'] / table[name]['cuts']:.0%}"
+
+    rows.append(
+        f"\nSelf-diagnosis, within ten seconds of people moving: an accelerometer in the wrong unit or without gravity is found in "
+        f"{share(planted, 'g taken for m/s2')}, a gyroscope in the wrong unit in {share(planted, 'deg/s taken for rad/s')} to "
+        f"{share(planted, 'rad/s taken for deg/s')}, a dead axis in {share(planted, 'acc_y dead')}; exchanged axes only where gravity turns enough, "
+        f"and then in {share(turning, 'gyroscope z the other way')} to {share(turning, 'gyroscope x and y exchanged')}. False alarms: {alarms} in "
+        f"{cuts:,} stretches of ten seconds."
+    )
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[Path], str]] = {"accuracy": accuracy, "speed": speed, "wire": wire}
 
 
 def _read(path: Path) -> Any:

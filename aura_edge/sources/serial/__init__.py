@@ -18,6 +18,8 @@ SUFFIX = ".aurec"
 
 def is_recording(path: str | os.PathLike[str]) -> bool:
     """Whether a file starts as recordings do."""
+    if not os.path.isfile(path):
+        return False  # a pipe would be waited for, and is read only once
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
