@@ -20,7 +20,7 @@ from aura_edge.sources import open_source
 from aura_edge.sources.duration import FirstSeconds
 from aura_edge.sources.serial.live import open_live
 from aura_edge.sources.serial.source import WireSource
-from aura_edge.sources.serial.transport import Port, find_again
+from aura_edge.sources.serial.transport import Port, SerialTransport, find_again
 from aura_edge.testing import TINY_SPACE, FakeEngine, motion, tiny_prototypes
 from aura_edge.types import ImuChunk, SourceInfo, Summary
 from aura_edge_firmware_bridge.codec import encode
@@ -268,6 +268,22 @@ def test_board_is_found_again_under_another_name() -> None:
     assert find_again("/dev/ttyUSB0", known, [known, moved]) == "/dev/ttyUSB0"
     assert find_again("/dev/ttyUSB0", known, []) == "/dev/ttyUSB0"
     assert find_again("/dev/ttyUSB0", None, [moved]) == "/dev/ttyUSB0"
+
+
+def test_loop_is_a_port_like_any_other() -> None:
+    """pyserial's `loop://` gives back what is written: a board can be played into it, and what the host says itself is passed over."""
+    port = SerialTransport("loop://")
+    options = {"open_port": lambda path: port, "list_ports": list, "identify": lambda path: None}
+    for piece in board_bytes()[:20]:
+        port.write(piece)
+    source = open_live("loop://", {}, **options)  # type: ignore[arg-type]
+    samples = 0
+    for chunk in source:
+        samples += len(chunk.t_ns)
+        if samples >= 190:
+            source.close()
+    assert samples == 190
+    assert source.report()["lost"] == 0
 
 
 def test_summary_line_names_the_board(tmp_path: Path) -> None:

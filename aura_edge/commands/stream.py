@@ -87,7 +87,7 @@ def stream(
     from aura_edge.pipeline import Pipeline
     from aura_edge.prototypes import load_for
     from aura_edge.sinks import FORMS, is_sink_url, open_sink
-    from aura_edge.sources import Source, open_source
+    from aura_edge.sources import Source, SpokenTo, open_source
     from aura_edge.sources.duration import FirstSeconds
 
     url = _source_url({"--device": device, "--replay": replay, "--vrs": vrs, "--synthetic": synthetic, "--demo": demo})
@@ -124,6 +124,8 @@ def stream(
                 )
             )
         )
+        if isinstance(source, SpokenTo):
+            typer.echo(f"{source.info.name}: {source.found}", err=True)
         if demo:
             source.info = replace(source.info, name=DEMO_RECORDING)  # where the package lies says nothing
         if duration is not None:

@@ -88,7 +88,7 @@ def summary_view(summary: Summary) -> RenderableType:
         Text(f"beside the computing below, the resampler has a constant delay of {summary.delay_s * 1e3:.1f} ms"),
     ]
     parts += [Text(f"note: {note}", style="yellow") for note in summary.notes]
-    tables = [_seconds(summary.seconds), _samples(summary), _latency(summary.latency)]
+    tables = [_seconds(summary.seconds), _samples(summary), _latency(summary.latency), _device(summary.device)]
     return Group(*parts, Text(), Columns([table for table in tables if table.row_count], padding=(0, 4)))
 
 
@@ -117,6 +117,16 @@ def _samples(summary: Summary) -> Table:
     if summary.lost:
         table.add_row("lost before they arrived", f"{summary.lost:,}")
     table.add_row("interpolated on the grid", f"{summary.interpolated:,}")
+    return table
+
+
+def _device(device: Mapping[str, float]) -> Table:
+    table = _table("device", "")
+    for name, value in device.items():
+        if value:
+            table.add_row(
+                Text(name.replace("_", " ")), f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
+            )
     return table
 
 

@@ -37,6 +37,16 @@ class LiveSource(Source, Protocol):
         ...
 
 
+@runtime_checkable
+class SpokenTo(Source, Protocol):
+    """A source that had to find out what is spoken."""
+
+    @property
+    def found(self) -> str:
+        """That, in words for people."""
+        ...
+
+
 SCHEMES: Mapping[str, str] = {
     "replay": "aura_edge.sources.opening:replay",
     "serial": "aura_edge.sources.opening:serial",

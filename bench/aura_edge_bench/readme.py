@@ -104,7 +104,8 @@ def wire(results: Path) -> str:
         "|---|---:|",
         f"| last byte of a window on the wire to its JSON line, p50 / p99 | {latency['p50']:.1f} / {latency['p99']:.1f} ms |",
         f"| beside it: the resampler's constant delay | {live['resampler_delay_ms']:.0f} ms |",
-        f"| CPU of the reading thread, and of everything else | {live['reader_cpu_percent']:.2f} % and {live['stream_cpu_percent']:.1f} % of a core |",
+        f"| CPU of the reading thread, and of everything else | {live['reader_cpu_percent']:.2f} % and "
+        f"{live['stream_cpu_percent']:.1f} % of a core |",
         f"| decoding, per sample (ten a message) | {decode['decode_us_per_sample']:.2f} µs |",
         f"| clock fit after 30 s, 5 ms of jitter, 200 ppm: p99 / largest of {clock['seeds']:,} | {clock['errors']['even']['p99_ms']:.2f} "
         f"/ {clock['errors']['even']['max_ms']:.2f} ms |",
