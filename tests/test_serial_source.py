@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,15 @@ def test_loop_is_a_port_like_any_other() -> None:
             source.close()
     assert samples == 190
     assert source.report()["lost"] == 0
+
+
+def test_what_happens_on_the_way_is_noted(tmp_path: Path) -> None:
+    """A board that restarts in the middle: the summary says so, also of a run that is limited in time."""
+    pieces = board_bytes()
+    again = encode(replace(HELLO, boot=6))
+    source, _ = board([*pieces[:115], again, *pieces[1:115]])
+    summary, _ = labels(FirstSeconds(source, 9.0), tmp_path / "out.jsonl")
+    assert "the board restarted once" in summary.notes
 
 
 def test_summary_line_names_the_board(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class FirstSeconds:
         if left <= 0:
             return
         for chunk in self._source:
+            self.info = self._source.info  # a live source notes what happens
             if left <= len(chunk.t_ns):
                 yield ImuChunk(chunk.t_ns[:left], chunk.samples[:left], chunk.host_ns, chunk.sequence, chunk.clock)
                 return
