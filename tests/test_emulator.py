@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import threading
-from pathlib import Path
-
 import numpy as np
 import pytest
 from emulated import walking_and_shaking
@@ -32,7 +27,6 @@ from aura_edge_firmware_bridge.messages import (
     TimeRequest,
     TimeResponse,
 )
-from aura_edge_firmware_bridge.serving import PseudoTerminal, serve
 
 RECORDING = walking_and_shaking()
 START = encode(Config(1, Command.START))
@@ -83,9 +77,9 @@ def test_status_is_told_every_second_and_at_the_end() -> None:
     assert [m.produced for m in told] == [200, 400, 600]
     one.receive(encode(Config(2, Command.STOP)))
     last = said(one, 5 * S)
-    assert [type(m) for m in last] == [Status, Acknowledgement]
-    assert isinstance(last[0], Status)
-    assert (last[0].produced, last[0].next_sequence) == (600, 600)
+    assert [type(m) for m in last] == [Acknowledgement, Status]
+    assert isinstance(last[1], Status)
+    assert (last[1].produced, last[1].next_sequence) == (600, 600)
 
 
 def test_ranges_change_with_a_hello() -> None:
@@ -130,6 +124,88 @@ def test_full_wire_drops_the_oldest_and_counts() -> None:
     assert one.dropped_transmit == 160
     (status,) = [m for m in said(one, 3 * S) if isinstance(m, Status)]
     assert status.dropped_transmit == 160
+
+
+def test_after_a_stall_the_board_speaks_of_now() -> None:
+    """One STATUS and it is true, the question about the time answered when it is sent, and no answer lost."""
+    one = board(pending_messages=4)
+    one.receive(START)
+    one.advance(S)
+    one.wire_takes = False
+    one.advance(2 * S)
+    one.receive(encode(TimeRequest(9)) + encode(Config(7, Command.SAY_HELLO)))
+    one.advance(12 * S)
+    one.wire_takes = True
+    time, hello, answer, status, *samples = said(one, 12 * S)
+    assert time == TimeResponse(9, 2 * S, 12 * S)
+    assert isinstance(hello, Hello)
+    assert isinstance(answer, Acknowledgement)
+    assert isinstance(status, Status)
+    assert (status.time_us, status.produced, status.dropped_transmit) == (12 * S, 2400, 2160)
+    assert hello.next_sequence == status.next_sequence == 2360
+    assert [m.sequence for m in samples if isinstance(m, Samples)] == [2360, 2370, 2380, 2390]
+
+
+@given(st.lists(st.sampled_from([10.0, 30.0, 70.0, 150.0]), min_size=1, max_size=6), st.integers(1, 40))
+def test_samples_are_read_as_the_hello_before_them_says(ranges: list[float], pending: int) -> None:
+    """Also those that waited, or were made after a change, while the wire was full."""
+    one = board(pending_messages=pending)
+    decoder = Decoder()
+    messages = decoder.feed(b"\0" + b"".join(sent.data for sent in one.advance(0)))
+    one.receive(START)
+    one.wire_takes = False
+    for turn, range_m_s2 in enumerate(ranges):
+        one.receive(encode(Config(turn, Command.ACC_RANGE_M_S2, range_m_s2)))
+        one.advance((turn + 1) * S // 4)
+    one.wire_takes = True
+    messages += decoder.feed(b"".join(sent.data for sent in one.advance(3 * S)))
+    scale = 0.0
+    for message in messages:
+        if isinstance(message, Hello):
+            scale = message.acc_m_s2_per_count
+        elif isinstance(message, Samples):
+            expected = RECORDING[message.sequence : message.sequence + len(message.raw), :3]
+            np.testing.assert_allclose(message.raw[:, :3] * scale, expected, atol=0.51 * scale)
+
+
+def test_value_in_force_is_told_with_a_refusal() -> None:
+    """What was asked for changes nothing, and the answer says what is so."""
+    one = board()
+    for token, wanted in enumerate([10.0, 1e6, -1.0, float("nan")]):
+        one.receive(encode(Config(token, Command.ACC_RANGE_M_S2, wanted)))
+    answers = [m for m in said(one, 1) if isinstance(m, Acknowledgement)]
+    assert [m.answer for m in answers] == [Answer.DONE] + [Answer.IMPOSSIBLE_VALUE] * 3
+    assert [m.value for m in answers] == [pytest.approx(2 * 9.80665)] * 4
+
+
+def test_lower_rate_is_answered_with_the_lowest_there_is() -> None:
+    """A board that can only do 200 Hz gives at least 50."""
+    one = board()
+    one.receive(encode(Config(1, Command.RATE_HZ, 50.0)))
+    answer, hello = said(one, 1)
+    assert isinstance(answer, Acknowledgement)
+    assert (answer.answer, answer.value) == (Answer.DONE, 200.0)
+    assert isinstance(hello, Hello)
+
+
+def test_each_start_has_another_number() -> None:
+    """Counted on from the first; a board that cannot know says 0."""
+    for first, expected in [(7, [7, 8, 9]), (0xFFFF_FFFE, [0xFFFF_FFFE, 0xFFFF_FFFF, 1]), (0, [0, 0, 0])]:
+        one, boots = board(boot=first), []
+        for _ in expected:
+            boots += [m.boot for m in said(one, 0) if isinstance(m, Hello)]
+            one.restart()
+        assert boots == expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"rate_hz": 0.0}, {"true_rate_hz": -1.0}, {"samples_per_message": 20}, {"pending_messages": 0}, {"boot": -1}],
+)
+def test_board_that_cannot_be_is_refused(settings: dict[str, float]) -> None:
+    """Before it runs."""
+    with pytest.raises(ValueError, match="expected"):
+        BoardSettings(**settings)  # type: ignore[arg-type]
 
 
 def test_saturated_readings_are_flagged_and_told_once_a_second() -> None:
@@ -205,35 +281,3 @@ def test_fault_is_what_its_text_says() -> None:
     """Keys as they are listed."""
     assert parse_fault("stuck:axis=3,at=1.5,for=2,every=9") == Fault("stuck", 1.5, 2.0, 9.0, axis=3)
     assert parse_fault("drift").amount == 200.0
-
-
-def test_board_on_a_pseudo_terminal_is_a_port(tmp_path: Path) -> None:
-    """Opened through its link, answered, read, and gone at the end."""
-    link = tmp_path / "board"
-    port, done, there = PseudoTerminal(link), threading.Event(), threading.Event()
-    wire = FaultyWire(RECORDING)
-    thread = threading.Thread(
-        target=serve, args=(wire, port), kwargs={"stopped": done.is_set, "told": lambda path: there.set()}
-    )
-    thread.start()
-    try:
-        assert there.wait(10)
-        fd = os.open(link, os.O_RDWR | os.O_NOCTTY)
-        decoder, messages = Decoder(), []
-        os.write(fd, b"\0" + encode(Config(0, Command.SAY_HELLO)) + START)
-        while sum(isinstance(m, Samples) for m in messages) < 5:
-            assert select.select([fd], [], [], 10)[0]
-            messages += decoder.feed(os.read(fd, 4096))
-        os.close(fd)
-    finally:
-        done.set()
-        thread.join()
-    assert not link.is_symlink()
-    assert {type(m) for m in messages} >= {Hello, Samples, Acknowledgement}
-
-
-def test_link_never_replaces_a_file(tmp_path: Path) -> None:
-    """What is there and is no link stays."""
-    (tmp_path / "board").write_text("precious")
-    with pytest.raises(ValueError, match="is there already"):
-        PseudoTerminal(tmp_path / "board")

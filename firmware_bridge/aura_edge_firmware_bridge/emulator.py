@@ -6,7 +6,6 @@ in however many steps the time goes by.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,21 +14,19 @@ from numpy.typing import NDArray
 
 from aura_edge_firmware_bridge.codec import Decoder, encode
 from aura_edge_firmware_bridge.messages import (
+    MOST_SAMPLES,
     Acknowledgement,
     Answer,
     Command,
     Config,
-    Event,
-    EventKind,
     Hello,
     HelloFlag,
-    Message,
     SampleFlag,
     Samples,
     Status,
     TimeRequest,
-    TimeResponse,
 )
+from aura_edge_firmware_bridge.outgoing import Batch, Outgoing, Scale, Sent
 
 ACC_RANGES_M_S2 = tuple(g * 9.80665 for g in (2, 4, 8, 16))
 GYRO_RANGES_RAD_S = tuple(float(np.deg2rad(d)) for d in (250, 500, 1000, 2000))
@@ -55,37 +52,43 @@ class BoardSettings:
     """So many wait while the wire takes nothing; the oldest are dropped for more."""
     start_us: int = 0
     """Where its clock starts."""
+    boot: int = 1
+    """What it calls its first start; the next ones count on. 0: it cannot know, and says 0 always."""
+    gravity_included: bool = True
+    """What HELLO says of the acceleration."""
     streams_at_once: bool = False
-    """A board without a receiving line: it streams from its start, and never stops saying HELLO."""
+    """A board without a receiving line: it streams from its start, never stops saying HELLO, and hears nothing."""
     loops: bool = True
     """Whether the recording starts again at its end; else the sensor stops there."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A frame that was handed to the wire."""
-
-    time_us: int
-    """Device clock."""
-    data: bytes
-    samples: int = 0
-    """How many it carries."""
+    def __post_init__(self) -> None:
+        rates_hz = (self.rate_hz, self.rate_hz if self.true_rate_hz is None else self.true_rate_hz)
+        if not all(0.25 < rate_hz < 1e6 for rate_hz in rates_hz):
+            raise ValueError(f"rates of {rates_hz[0]:g} and {rates_hz[1]:g} Hz; expected 0.25 Hz to 1 MHz.")
+        if not 1 <= self.samples_per_message <= MOST_SAMPLES or self.pending_messages < 1:
+            raise ValueError(
+                f"{self.samples_per_message} samples a message, {self.pending_messages} waiting; expected 1 to {MOST_SAMPLES}, and at least 1."
+            )
+        if not 0 <= self.start_us < 1 << 63 or not 0 <= self.boot < WRAP:
+            raise ValueError(f"start at {self.start_us} us, boot {self.boot}; expected a u63 and a u32.")
 
 
 class Board:
-    """Plays (N, 6) samples in m/s2 and rad/s. `alter` may change each message's (n, 6) counts, given the device time in seconds since power-on."""
+    """Plays (N, 6) samples in m/s2 and rad/s. `alter` may change each message's (n, 6) counts before they are rounded and clipped."""
 
     def __init__(
         self,
         samples: NDArray[np.float32],
         settings: BoardSettings = BoardSettings(),
         *,
-        alter: Callable[[NDArray[np.float64], float], NDArray[np.float64]] | None = None,
+        alter: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
         said_scale: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         """`said_scale` falsifies the scales that HELLO tells."""
         if samples.ndim != 2 or samples.shape[1] != 6 or not len(samples):
             raise ValueError(f"samples of shape {samples.shape}; expected (N, 6) with N at least 1.")
+        if not np.isfinite(samples).all():
+            raise ValueError("samples that are no numbers; leave those rows out, a sensor has no such counts.")
         self.settings = settings
         self._recording, self._alter, self._said_scale = samples, alter, said_scale
         self.now_us = settings.start_us
@@ -93,23 +96,23 @@ class Board:
         """False: the wire is full; what is made waits, and is dropped when too much waits."""
         self.produced_before: list[int] = []
         """Samples made in each start before this one."""
-        self._boot = 0
         self._position = 0  # in the recording, over restarts
         self._start()
 
     def _start(self) -> None:
-        self._boot += 1
+        first, restarts = self.settings.boot, len(self.produced_before)
+        self._boot = ((first + restarts) % WRAP or 1) if first else 0
         self._decoder = Decoder()
-        self._pending: deque[tuple[int, int, bytes]] = deque()  # sequence, samples, frame
-        self._told: deque[bytes] = deque(maxlen=8)
-        self.produced = self.dropped_transmit = 0
+        self._scale = Scale(self.settings.acc_range_m_s2, self.settings.gyro_range_rad_s)
+        self._outgoing = Outgoing(self.settings.pending_messages, hello=self.hello, status=self.status)
+        self.produced = 0
         self._answered = False
         self.streaming = self.settings.streams_at_once
         self._next_hello_us = self._origin_us = self.now_us
         self._next_status_us = self.now_us + SECOND_US
-        self._first = True
         self._since_start = 0  # messages since streaming started at `_origin_us`
-        self._saturation_us = -SECOND_US
+        self._saturated = 0
+        self._next_saturation_us = self.now_us
 
     def restart(self) -> None:
         """Power off and on: count, clock and everything that waited are gone."""
@@ -117,51 +120,57 @@ class Board:
         self.now_us = 0
         self._start()
 
-    def jump_clock(self, by_us: int) -> None:
-        """The clock alone jumps; the count goes on."""
+    def jump_clock(self, by_us: int) -> int:
+        """The clock alone jumps; the count goes on. Gives by how much: a clock has no time before its start."""
+        by_us = max(by_us, -min(self.now_us, self._first_us()) if self.streaming else -self.now_us)
         self.now_us += by_us
         self._next_hello_us += by_us
         self._origin_us += by_us
         self._next_status_us += by_us
+        self._next_saturation_us += by_us
+        return by_us
 
     # ---- what comes in ----
 
     def receive(self, data: bytes) -> None:
         """Bytes from the host, at the present time; answers leave with the next `advance`."""
+        if self.settings.streams_at_once:
+            return
         for message in self._decoder.feed(data):
             self._answered = True
             if isinstance(message, TimeRequest):
-                self._tell(TimeResponse(message.token, self.now_us, self.now_us))
-            elif isinstance(message, Config):
-                self._obey(message)
+                self._outgoing.respond(message.token, self.now_us)
+            elif isinstance(message, Config) and self._outgoing.can_answer:
+                answer, value = self._obey(message)
+                self._outgoing.acknowledge(Acknowledgement(message.token, message.command, answer, value))
 
-    def _obey(self, config: Config) -> None:
-        answer, value, after = Answer.DONE, 0.0, False
+    def _obey(self, config: Config) -> tuple[Answer, float]:
+        """What becomes of it, and the value in force from now on."""
+        scale = self._scale
         if config.command == Command.SAY_HELLO:
-            self._tell(self.hello())
-        elif config.command == Command.START:
+            return Answer.DONE, 0.0  # what leaves with this answer
+        if config.command == Command.START:
             self._begin()
-        elif config.command == Command.STOP:
-            self.streaming = False
-            self._tell(self.status())
-        elif config.command == Command.RATE_HZ:
-            answer, value = Answer.IMPOSSIBLE_VALUE, self.settings.rate_hz  # the rate is the recording's
-            if abs(config.value - self.settings.rate_hz) < 1e-3:
-                answer = Answer.DONE
-        elif config.command in (Command.ACC_RANGE_M_S2, Command.GYRO_RANGE_RAD_S):
-            ranges = ACC_RANGES_M_S2 if config.command == Command.ACC_RANGE_M_S2 else GYRO_RANGES_RAD_S
-            value = next((r for r in ranges if config.value <= r * (1 + 1e-6)), ranges[-1])
-            if not config.value > 0 or config.value > ranges[-1] * (1 + 1e-6):
-                answer = Answer.IMPOSSIBLE_VALUE
-            elif config.command == Command.ACC_RANGE_M_S2:
-                self.settings, after = replace(self.settings, acc_range_m_s2=value), True
-            else:
-                self.settings, after = replace(self.settings, gyro_range_rad_s=value), True
-        else:
-            answer = Answer.UNKNOWN_COMMAND
-        self._tell(Acknowledgement(config.token, config.command, answer, value))
-        if after:
-            self._tell(self.hello())
+            return Answer.DONE, 0.0
+        if config.command == Command.STOP:
+            self.streaming, self._outgoing.stopped_due = False, True
+            return Answer.DONE, 0.0
+        if config.command == Command.RATE_HZ:  # the rate is the recording's: the only one there is
+            if _smallest((self.settings.rate_hz,), config.value) is None:
+                return Answer.IMPOSSIBLE_VALUE, self.settings.rate_hz
+            self._scale = replace(scale, number=scale.number + 1)
+            return Answer.DONE, self.settings.rate_hz
+        if config.command == Command.ACC_RANGE_M_S2:
+            if (range_m_s2 := _smallest(ACC_RANGES_M_S2, config.value)) is None:
+                return Answer.IMPOSSIBLE_VALUE, scale.acc_range_m_s2
+            self._scale = replace(scale, acc_range_m_s2=range_m_s2, number=scale.number + 1)
+            return Answer.DONE, range_m_s2
+        if config.command == Command.GYRO_RANGE_RAD_S:
+            if (range_rad_s := _smallest(GYRO_RANGES_RAD_S, config.value)) is None:
+                return Answer.IMPOSSIBLE_VALUE, scale.gyro_range_rad_s
+            self._scale = replace(scale, gyro_range_rad_s=range_rad_s, number=scale.number + 1)
+            return Answer.DONE, range_rad_s
+        return Answer.UNKNOWN_COMMAND, 0.0
 
     def _begin(self) -> None:
         if not self.streaming:
@@ -184,35 +193,43 @@ class Board:
             self.now_us = max(self.now_us, min(due))
             if hello_us == min(due):
                 self._next_hello_us += SECOND_US
-                self._tell(self.hello())
+                self._outgoing.hello_due = True
             elif samples_us == min(due):
                 self._sample()
             else:
                 self._next_status_us += SECOND_US
-                self._tell(self.status())
+                self._outgoing.status_due = True
             out += self._flush()
         self.now_us = max(self.now_us, to_us)
         return out
 
     def hello(self) -> Hello:
-        """As it would say it now."""
-        s = self.settings
-        flags = HelloFlag.GRAVITY_INCLUDED | (HelloFlag.STREAMING if self.streaming else HelloFlag(0))
-        acc, gyro = self._said_scale
+        """As it would say it now: how the samples that are sent next are read, which may have waited since before a change."""
+        s, waiting = self.settings, self._outgoing.batches
+        scale = waiting[0].scale if waiting else self._scale
+        flags = HelloFlag.STREAMING if self.streaming else HelloFlag(0)
+        if s.gravity_included:
+            flags |= HelloFlag.GRAVITY_INCLUDED
+        acc, gyro = scale.acc_range_m_s2 * self._said_scale[0], scale.gyro_range_rad_s * self._said_scale[1]
         return Hello(
             s.device_id, s.firmware, s.sensor, self._boot, self.now_us, self._next_sequence % WRAP, s.rate_hz, 0.0,
-            s.acc_range_m_s2 / 32768 * acc, s.gyro_range_rad_s / 32768 * gyro, s.acc_range_m_s2 * acc, s.gyro_range_rad_s * gyro,
-            samples_per_message=s.samples_per_message, flags=flags,
+            acc / 32768, gyro / 32768, acc, gyro, samples_per_message=s.samples_per_message, flags=flags,
         )  # fmt: skip
 
     def status(self) -> Status:
-        """As it would say it now: what waits is sent before it."""
-        return Status(self._boot, self.now_us, self.produced % WRAP, self.produced % WRAP, 0, self.dropped_transmit)
+        """As it would say it now."""
+        produced, following = self.produced % WRAP, self._next_sequence % WRAP
+        return Status(self._boot, self.now_us, produced, following, 0, self.dropped_transmit % WRAP)
+
+    @property
+    def dropped_transmit(self) -> int:
+        """Samples of this start that were dropped because the wire took no more."""
+        return self._outgoing.dropped
 
     @property
     def _next_sequence(self) -> int:
         """Of the samples that are sent next."""
-        return self._pending[0][0] if self._pending else self.produced
+        return self._outgoing.batches[0].sequence if self._outgoing.batches else self.produced
 
     @property
     def _says_hello(self) -> bool:
@@ -222,52 +239,50 @@ class Board:
     def _is_over(self) -> bool:
         return not self.settings.loops and self._position >= len(self._recording)
 
+    @property
+    def _rate_hz(self) -> float:
+        return self.settings.true_rate_hz or self.settings.rate_hz
+
+    def _first_us(self) -> int:
+        """When the first sample of the message under way was taken."""
+        return self._origin_us + round(
+            self._since_start * self.settings.samples_per_message * SECOND_US / self._rate_hz
+        )
+
     def _due_us(self) -> int:
         """When the message under way is full."""
-        rate_hz = self.settings.true_rate_hz or self.settings.rate_hz
         count = (self._since_start + 1) * self.settings.samples_per_message - 1
-        return self._origin_us + round(count * SECOND_US / rate_hz)
+        return self._origin_us + round(count * SECOND_US / self._rate_hz)
 
     def _sample(self) -> None:
         """The sensor's FIFO holds a message's worth: read it."""
-        s = self.settings
-        count, rate_hz = s.samples_per_message, s.true_rate_hz or s.rate_hz
+        s, count, scale = self.settings, self.settings.samples_per_message, self._scale
         rows = np.arange(self._position, self._position + count)
         rows = rows % len(self._recording) if s.loops else rows[rows < len(self._recording)]
-        values = self._recording[rows] / np.repeat([s.acc_range_m_s2 / 32768, s.gyro_range_rad_s / 32768], 3)
+        values = self._recording[rows] / np.repeat([scale.acc_range_m_s2 / 32768, scale.gyro_range_rad_s / 32768], 3)
         if self._alter is not None:
-            values = self._alter(values, (self.now_us - s.start_us) / SECOND_US)
+            values = self._alter(values)
         raw = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
-        first_us = self._origin_us + round(self._since_start * count * SECOND_US / rate_hz)
-        full = (raw == 32767) | (raw == -32768)
+        full = (raw == 32767) | (raw <= -32767)
         flags = SampleFlag.SATURATED if full.any() else SampleFlag(0)
-        if flags and self.now_us - self._saturation_us >= SECOND_US:
-            self._saturation_us = self.now_us
-            bits = int(full.any(axis=0) @ (1 << np.arange(6)))
-            self._tell(Event(EventKind.SATURATION, self.now_us, self.produced % WRAP, bits))
-        message = Samples(self.produced % WRAP, first_us % WRAP, round(1e9 / rate_hz), raw, flags)
-        self._pending.append((self.produced, len(raw), encode(message)))
+        if flags:
+            self._saturated |= int(full.any(axis=0) @ (1 << np.arange(6)))
+            if self.now_us >= self._next_saturation_us:
+                self._next_saturation_us = self.now_us + SECOND_US
+                self._outgoing.saturated(self.now_us, self.produced % WRAP, self._saturated)
+                self._saturated = 0
+        message = Samples(self.produced % WRAP, self._first_us() % WRAP, round(1e9 / self._rate_hz), raw, flags)
+        self._outgoing.add(Batch(self.produced, len(raw), encode(message), scale))
         self.produced += len(raw)
         self._position += len(raw)
         self._since_start += 1
-        while len(self._pending) > s.pending_messages:
-            self.dropped_transmit += self._pending.popleft()[1]
-
-    def _tell(self, message: Message) -> None:
-        """Something beside samples; while the wire is full the last few wait."""
-        self._told.append(encode(message))
 
     def _flush(self) -> list[Sent]:
-        """Hand over what waits: samples first, so that a STATUS speaks of what was sent before it."""
-        if not self.wire_takes:
-            return []
-        out = []
-        while self._pending:
-            _, count, data = self._pending.popleft()
-            out.append(Sent(self.now_us, data, count))
-        while self._told:
-            out.append(Sent(self.now_us, self._told.popleft()))
-        if out and self._first:
-            self._first = False
-            out[0] = replace(out[0], data=b"\0" + out[0].data)
-        return out
+        return self._outgoing.leave(self.now_us, self._scale) if self.wire_takes else []
+
+
+def _smallest(offered: tuple[float, ...], wanted: float) -> float | None:
+    """The smallest that is at least as large, as f32 has it; None for what is too large or no size."""
+    if not wanted > 0:
+        return None
+    return next((value for value in offered if wanted <= value * (1 + 1e-6)), None)
