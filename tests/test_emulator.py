@@ -218,8 +218,11 @@ def test_saturated_readings_are_flagged_and_told_once_a_second() -> None:
 
 
 def test_board_without_a_receiving_line_streams_at_once() -> None:
-    """And goes on saying HELLO."""
-    messages = said(board(streams_at_once=True), 3 * S - 1)
+    """And goes on saying HELLO, whatever it is told."""
+    one = board(streams_at_once=True)
+    one.receive(encode(Config(1, Command.STOP)))
+    messages = said(one, 3 * S - 1)
+    assert {type(m) for m in messages} == {Hello, Samples, Status}
     hellos = [m for m in messages if isinstance(m, Hello)]
     assert len(hellos) == 3
     assert hellos[0].flags & HelloFlag.STREAMING

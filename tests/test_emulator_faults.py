@@ -15,7 +15,7 @@ from aura_edge_firmware_bridge.codec import Decoder, encode
 from aura_edge_firmware_bridge.emulator import BoardSettings
 from aura_edge_firmware_bridge.faults import NAMES, Fault, check_together, keys_of, parse_fault
 from aura_edge_firmware_bridge.faulty_wire import FaultyWire
-from aura_edge_firmware_bridge.messages import Command, Config, Hello, Message, SampleFlag, Samples, Status
+from aura_edge_firmware_bridge.messages import Command, Config, Event, Hello, Message, SampleFlag, Samples, Status
 
 RECORDING = walking_and_shaking()
 S = 1_000_000
@@ -132,6 +132,14 @@ def test_clock_that_jumps_back_stops_at_its_start() -> None:
     times = [m.time_us for _, m in heard(wire_with("jump:at=10.02,amount=-20"), 12) if isinstance(m, Samples)]
     assert max(times) < 11 * S
     assert min(times) == 0
+
+
+def test_saturation_is_told_once_a_second_also_after_a_jump() -> None:
+    """The clock that is back by eight seconds does not silence the board for as long."""
+    messages = heard(wire_with("saturation:at=5,for=20", "jump:at=10,amount=-8"), 20)
+    told = [t for t, m in messages if isinstance(m, Event)]
+    assert len(told) == 15
+    assert max(b - a for a, b in pairwise(told)) < 1.1
 
 
 def test_clock_wraps_when_it_is_told() -> None:

@@ -32,6 +32,7 @@ from aura_edge_firmware_bridge.messages import (
 from aura_edge_firmware_bridge.serving import PortError, PseudoTerminal, serve
 
 RECORDING = walking_and_shaking()
+S = 1_000_000
 SAY_HELLO, START = encode(Config(0, Command.SAY_HELLO)), encode(Config(1, Command.START))
 HEADER = "acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z\n"
 UNITS = ["--units", "m/s2, rad/s"]
@@ -45,6 +46,7 @@ class FakePort:
     def __init__(self, room: int = 1 << 20) -> None:
         self.room, self.now_s, self.pause_s = room, 0.0, 0.0
         self.took = b""
+        self.took_at: list[tuple[float, bytes]] = []
         self.largest_offer = 0
         self.said: list[tuple[float, bytes]] = []
         self.opened: list[tuple[float, bool]] = []
@@ -62,8 +64,10 @@ class FakePort:
 
     def write(self, data: bytes) -> int:
         self.largest_offer = max(self.largest_offer, len(data))
-        self.took += data[: self.room]
-        return min(self.room, len(data))
+        taken = data[: self.room] if self.opened[-1][1] else b""
+        self.took += taken
+        self.took_at.append((self.now_s, taken))
+        return len(taken)
 
     def serve(self, wire: FaultyWire, until_s: float) -> list[Message]:
         serve(wire, self, stopped=lambda: self.now_s >= until_s, clock_s=lambda: self.now_s)
@@ -172,12 +176,14 @@ def test_port_that_takes_little_gets_whole_frames_in_pieces() -> None:
 
 
 def test_time_is_told_as_of_when_the_question_came() -> None:
-    """Not as of the tick before it: that would be milliseconds of nothing but our own."""
+    """And leaves at once: a tick earlier or later would be milliseconds of nothing but our own."""
     port, wire = FakePort(), FaultyWire(RECORDING)
     port.said = [(2.0025, encode(TimeRequest(5)))]
     (response,) = [m for m in port.serve(wire, 3.0) if isinstance(m, TimeResponse)]
     assert response.received_us == response.sent_us
-    assert response.received_us == pytest.approx(2_005_000, abs=10)
+    (answered_s,) = [at_s for at_s, data in port.took_at if encode(response) in data]
+    assert response.received_us == pytest.approx(answered_s * S, abs=2)
+    assert 2.0025 < answered_s < 2.0076
 
 
 def test_pause_of_the_process_is_caught_up_in_small_steps() -> None:
@@ -192,7 +198,8 @@ def test_pause_of_the_process_is_caught_up_in_small_steps() -> None:
 
 def test_port_goes_and_comes_with_the_fault() -> None:
     """The board runs on meanwhile: what it made then was sent to nobody, and is not dropped."""
-    port, wire = FakePort(), FaultyWire(RECORDING, faults=[parse_fault("disconnect:at=2,for=3")])
+    port, wire = FakePort(), FaultyWire(RECORDING, faults=[parse_fault("disconnect:at=2.049,for=3")])
+    wire.read(2500)  # so that a message of samples is under way, within a tick, when the port goes
     wire.write(START)
     messages = port.serve(wire, 8.0)
     assert [(round(at_s), there) for at_s, there in port.opened] == [(0, True), (2, False), (5, True), (8, False)]

@@ -110,18 +110,20 @@ def wire(results: Path) -> str:
         f"| clock fit after 30 s, 5 ms of jitter, 200 ppm: p99 / largest of {clock['seeds']:,} | {clock['errors']['even']['p99_ms']:.2f} "
         f"/ {clock['errors']['even']['max_ms']:.2f} ms |",
     ]
-    declared, planted, turning = (diagnosis[name] for name in ("as_declared", "planted", "planted_turning"))
-    alarms, cuts = sum(found["found"] for found in declared.values()), sum(found["cuts"] for found in declared.values())
+    declared, planted = diagnosis["as_declared"].values(), diagnosis["planted"]["sisfall"]
+    alarms, streams = sum(bool(found["found"]) for found in declared), sum(found["streams"] for found in declared)
+    hours = sum(found["hours"] for found in declared)
 
-    def share(table: Any, name: str) -> str:
-        return f"{table[name]['found'] / table[name]['cuts']:.0%}"
+    def share(name: str, *, turning: bool = False) -> str:
+        found, of = ("found_turning", "turning") if turning else ("found", "cuts")
+        return f"{planted[name][found] / planted[name][of]:.0%}"
 
     rows.append(
-        f"\nSelf-diagnosis, within ten seconds of people moving: an accelerometer in the wrong unit or without gravity is found in "
-        f"{share(planted, 'g taken for m/s2')}, a gyroscope in the wrong unit in {share(planted, 'deg/s taken for rad/s')} to "
-        f"{share(planted, 'rad/s taken for deg/s')}, a dead axis in {share(planted, 'acc_y dead')}; exchanged axes only where gravity turns enough, "
-        f"and then in {share(turning, 'gyroscope z the other way')} to {share(turning, 'gyroscope x and y exchanged')}. False alarms: {alarms} in "
-        f"{cuts:,} stretches of ten seconds."
+        f"\nSelf-diagnosis, within ten seconds of people moving: an accelerometer in the wrong unit is found in {share('g taken for m/s2')}, without "
+        f"gravity in {share('gravity missing')}, a gyroscope in the wrong unit in {share('deg/s taken for rad/s')} to "
+        f"{share('rad/s taken for deg/s')}, a dead axis in {share('acc_y dead')}. Exchanged axes show only where gravity turns enough: there in "
+        f"{share('gyroscope z the other way', turning=True)} (one mirrored) to {share('gyroscope x and y exchanged', turning=True)} (two exchanged). "
+        f"False alarms: {alarms} in {streams:,} recordings, {hours:.1f} hours."
     )
     return "\n".join(rows)
 
