@@ -90,6 +90,7 @@ def test_stalled_wire_drops_in_the_board_and_the_board_says_so() -> None:
     summary, _, wire = followed([parse_fault("stall:at=30,for=10")], 60)
     check_accounts(summary, wire)
     assert summary.lost == summary.device["device_dropped_transmit"] > 1000
+    assert summary.device["clock_restarts"] == 0
 
 
 def test_several_faults_at_once() -> None:

@@ -25,13 +25,14 @@ class DeviceClock:
         self._wrap_ns = wrap_ns
         self._now_ns: int | None = None  # the furthest that the device's clock was seen, wraps undone
         self._host_ns = 0  # the host's time then
+        self._placed_ns: int | None = None  # the furthest of samples: those that waited are behind what was told since
         self._offset_ns = 0
         self._last_ns = 0  # the latest time given
 
     def place(self, host_ns: int, t_ns: int) -> int:
         """A time as it came, in a clock that goes on."""
         whole_ns = self._unwrapped(host_ns, t_ns)
-        if self._now_ns is not None and whole_ns < self._now_ns - BACK_NS:
+        if self._placed_ns is not None and whole_ns < self._placed_ns - BACK_NS:
             self.restart(host_ns, t_ns)
             whole_ns = t_ns
         return self._seen(host_ns, whole_ns)
@@ -53,7 +54,7 @@ class DeviceClock:
         self.restarts += 1
         pause_ns = max(RESTART_PAUSE_NS, host_ns - self._host_ns)
         self._offset_ns = self._last_ns + pause_ns - t_ns
-        self._now_ns, self._host_ns = t_ns, host_ns
+        self._now_ns, self._host_ns, self._placed_ns = t_ns, host_ns, t_ns
 
     def _unwrapped(self, host_ns: int, t_ns: int) -> int:
         if self._wrap_ns is None or self._now_ns is None:
@@ -68,6 +69,7 @@ class DeviceClock:
             if self._wrap_ns is not None and self._now_ns is not None:
                 self.wraps += whole_ns // self._wrap_ns - self._now_ns // self._wrap_ns
             self._now_ns, self._host_ns = whole_ns, host_ns
+        self._placed_ns = whole_ns if self._placed_ns is None else max(self._placed_ns, whole_ns)
         placed_ns = whole_ns + self._offset_ns
         self._last_ns = max(self._last_ns, placed_ns)
         return placed_ns
