@@ -120,6 +120,18 @@ def test_restart_goes_on_later() -> None:
     assert soon - after == RESTART_PAUSE_NS
 
 
+@pytest.mark.parametrize("uptime_s", [60, 2100, 2200, 4200, 4400, 7000])
+def test_restart_after_any_uptime_is_no_wrap(uptime_s: int) -> None:
+    """Two seconds went by on the host, and a clock that starts again would have skipped minutes to be a wrap."""
+    clock = DeviceClock(WRAP_NS)
+    for second in range(uptime_s + 1):
+        before = clock.place(second * S, second * S % WRAP_NS)
+    assert clock.restarts == 0
+    after = clock.place((uptime_s + 2) * S, S // 2)
+    assert (clock.restarts, after - before) == (1, 2 * S)
+    assert clock.place((uptime_s + 3) * S, S + S // 2) - after == S
+
+
 def test_message_that_was_overtaken_is_no_restart() -> None:
     """Half a second back is a message that came late."""
     clock = DeviceClock(WRAP_NS)

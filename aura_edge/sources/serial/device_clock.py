@@ -13,6 +13,8 @@ BACK_NS = NS_PER_S
 RESTART_PAUSE_NS = NS_PER_S
 """Enough for the resampler to see that time is missing."""
 LONG_SILENCE_NS = 60 * NS_PER_S
+AHEAD_NS = 60 * NS_PER_S
+"""A wrap that would put the device so far ahead of the time that went by on the host is none: the clock was started anew."""
 
 
 class DeviceClock:
@@ -62,7 +64,9 @@ class DeviceClock:
         silent_ns = host_ns - self._host_ns
         expected_ns = self._now_ns + (silent_ns if silent_ns > LONG_SILENCE_NS else 0)
         half = self._wrap_ns // 2
-        return expected_ns + (t_ns - expected_ns + half) % self._wrap_ns - half
+        whole_ns = expected_ns + (t_ns - expected_ns + half) % self._wrap_ns - half
+        wrapped = whole_ns // self._wrap_ns > self._now_ns // self._wrap_ns
+        return t_ns if wrapped and whole_ns - self._now_ns > silent_ns + AHEAD_NS else whole_ns
 
     def _seen(self, host_ns: int, whole_ns: int) -> int:
         if self._now_ns is None or whole_ns > self._now_ns:
