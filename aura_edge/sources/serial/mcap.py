@@ -67,8 +67,9 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
             writer.finish()
         draft.replace(target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise SinkError(
             f"{target}: cannot be written: {error.strerror}. Free some space or choose another place."
         ) from error
+    finally:
+        draft.unlink(missing_ok=True)
     return count
