@@ -20,6 +20,19 @@ def walking_and_shaking(seconds: int = 40) -> NDArray[np.float32]:
     return np.concatenate([parts[i % 2] for i in range(seconds // 10)], axis=1).T
 
 
+def turned_about() -> NDArray[np.float32]:
+    """(4000, 6) at 200 Hz of a board that is turned about all of its axes, with linear acceleration, bias and noise."""
+    rng, t_s = np.random.default_rng(0), np.arange(4000) / 200
+    rates = np.stack([1.3 * np.sin(2 * np.pi * f * t_s + p) for f, p in ((0.31, 0.0), (0.23, 1.0), (0.41, 2.0))])
+    frame, felt = np.eye(3), np.empty((3, t_s.size))
+    for i, (x, y, z) in enumerate(rates.T / 200):
+        felt[:, i] = frame.T @ np.array([0.0, 0.0, 9.81])
+        u, _, v = np.linalg.svd(frame @ (np.eye(3) + np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])))
+        frame = u @ v  # a rotation again
+    felt += 2 * np.sin(2 * np.pi * 1.9 * t_s) + rng.normal(0, 0.1, felt.shape)
+    return np.concatenate([felt, rates + 0.01 + rng.normal(0, 0.01, rates.shape)]).astype(np.float32).T
+
+
 class EmulatedWire:
     """Gives what a `FaultyWire` gives, step by step, until `seconds` are over; then the board is stopped in order."""
 

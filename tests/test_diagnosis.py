@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated import turned_about
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -191,16 +192,8 @@ def test_no_false_alarm_on_real_people(shared_data: Path, subject: str) -> None:
 
 @pytest.fixture(scope="module")
 def turned() -> NDArray[np.float32]:
-    """(6, n) of a board that is turned about all of its axes, with linear acceleration, bias and noise: 20 s."""
-    rng, t_s = np.random.default_rng(0), np.arange(4000) / 200
-    rates = np.stack([1.3 * np.sin(2 * np.pi * f * t_s + p) for f, p in ((0.31, 0.0), (0.23, 1.0), (0.41, 2.0))])
-    frame, felt = np.eye(3), np.empty((3, t_s.size))
-    for i, (x, y, z) in enumerate(rates.T / 200):
-        felt[:, i] = frame.T @ np.array([0.0, 0.0, 9.81])
-        u, _, v = np.linalg.svd(frame @ (np.eye(3) + np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])))
-        frame = u @ v  # a rotation again
-    felt += 2 * np.sin(2 * np.pi * 1.9 * t_s) + rng.normal(0, 0.1, felt.shape)
-    return np.concatenate([felt, rates + 0.01 + rng.normal(0, 0.01, rates.shape)]).astype(np.float32)
+    """(6, n) of a board that is turned about all of its axes: 20 s."""
+    return turned_about().T
 
 
 def remapped(signal: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.float32]:

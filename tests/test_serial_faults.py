@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated import EPOCH_NS, EmulatedWire, walking_and_shaking
+from emulated import EPOCH_NS, EmulatedWire, turned_about, walking_and_shaking
+from numpy.typing import NDArray
 
 from aura_edge.manifest import EncoderSpec, Manifest
 from aura_edge.pipeline import Pipeline
@@ -25,9 +27,11 @@ MANIFEST = Manifest(name="tiny", encoder=EncoderSpec("tiny", {}, 1), text_space=
 RECORDING = walking_and_shaking()
 
 
-def followed(faults: list[Fault], seconds: float, **options: object) -> tuple[Summary, ListSink, FaultyWire]:
+def followed(
+    faults: list[Fault], seconds: float, recording: NDArray[np.float32] = RECORDING, **options: object
+) -> tuple[Summary, ListSink, FaultyWire]:
     """The whole runtime behind an emulated board."""
-    wire = FaultyWire(RECORDING, BoardSettings(), faults, **options)  # type: ignore[arg-type]
+    wire = FaultyWire(recording, BoardSettings(), faults, **options)  # type: ignore[arg-type]
     source = WireSource(EmulatedWire(wire, seconds), Session(Header(port="emulated", baud=115200)))
     sink = ListSink()
     summary = Pipeline(source, FakeEngine(), tiny_prototypes(), MANIFEST, [sink], hop_s=0.5).run()
@@ -98,6 +102,34 @@ def test_several_faults_at_once() -> None:
     texts = ["corrupt:rate=0.02,at=5,for=100", "duplicate:rate=0.1,at=5,for=100", "reorder:rate=0.05,at=5,for=100"]
     summary, _, wire = followed([parse_fault(text) for text in [*texts, "drift", "wrap:at=50"]], 120, jitter_ms=5.0)
     check_accounts(summary, wire)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("units", r"acceleration averages .*--units"),
+        ("gyro-units", r"angular rate .*--units"),
+        ("gravity:at=0,for=99", r"gravity was taken out"),
+        ("swapped:at=0,for=99", r"gyroscope's axes .*--columns"),
+        ("stuck:axis=1,at=0,for=99", r"acc_y never moves"),
+        ("saturation:at=0,for=99", r"end of the sensor's scale.*larger range"),
+        ("rate:amount=-5", r"190 samples a second .* 200 were declared"),
+        ("drift:amount=50000", r"clock is \d\.\d % too fast"),
+    ],
+)
+def test_what_is_wrong_with_a_board_is_told_within_ten_seconds(fault: str, says: str) -> None:
+    """Ten seconds of samples over the wire, while the board is turned about: one thing is wrong, and it alone is told."""
+    # Gravity is taken out as a slow mean, which turns cannot be followed by.
+    recording = RECORDING if fault.startswith("gravity") else turned_about()
+    summary, _, _ = followed([parse_fault(fault)], 10.3, recording)
+    (note,) = summary.notes
+    assert re.search(says, note)
+
+
+def test_nothing_is_told_of_a_board_that_is_right() -> None:
+    """The same motion, a minute of it."""
+    summary, _, _ = followed([], 60.0, turned_about()[:3600])
+    assert summary.notes == ()
 
 
 def resident_mib() -> float:
