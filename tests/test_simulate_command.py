@@ -186,6 +186,15 @@ def test_time_is_told_as_of_when_the_question_came() -> None:
     assert 2.0025 < answered_s < 2.0076
 
 
+def test_every_question_is_heard_also_while_samples_leave() -> None:
+    """One every seven milliseconds of ten seconds of streaming, so that many come in a tick in which the board speaks as well."""
+    port, wire = FakePort(), FaultyWire(RECORDING)
+    wire.write(START)
+    port.said = [(0.5 + 0.007 * token, encode(TimeRequest(token))) for token in range(1, 1300)]
+    answered = [m.token for m in port.serve(wire, 11.0) if isinstance(m, TimeResponse)]
+    assert answered == list(range(1, 1300))
+
+
 def test_pause_of_the_process_is_caught_up_in_small_steps() -> None:
     """Minutes in which it was stopped do not become a megabyte at once."""
     port, wire = FakePort(), FaultyWire(RECORDING)
