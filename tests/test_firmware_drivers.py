@@ -314,6 +314,33 @@ def test_overflow_is_found_counted_and_left_on_a_border(program: Path, kind: int
     assert tally.lost > 2500
 
 
+@pytest.mark.parametrize("hole", ["overflow", "loss of power", "bus error"])
+@every_chip
+def test_interval_is_not_measured_across_a_hole(program: Path, kind: int, hole: str) -> None:
+    """The count of a hole rests on the interval believed so far: measured across it, that would confirm itself and stay."""
+    with Device(program, kind) as driver:
+        driver.tell("speed 1015000")
+        true_ns = 1e9 / (1.015 * driver.start().rate_hz)
+        for _ in range(20):  # so many that it is being measured, too few for it to be known
+            driver.tell("wait 23000")
+            assert driver.read().interval_ns == pytest.approx(1.015 * true_ns, rel=1e-6)
+        if hole == "loss of power":
+            driver.tell("power")
+        elif hole == "bus error":
+            driver.tell("fail 1 1")
+            assert driver.read().result == BUS_ERROR
+        driver.tell("wait 20000000")
+        if hole == "loss of power":
+            assert int(driver.ask("restart")[0]) == OK
+        lost = 0
+        for step in range(100):
+            driver.tell(f"wait {23000 + 1300 * (step % 11)}")
+            batch = driver.read()
+            lost += batch.lost
+    assert lost > 3500
+    assert batch.interval_ns == pytest.approx(true_ns, rel=2e-3)
+
+
 @every_chip
 def test_overflow_while_reading_tears_no_row(program: Path, kind: int) -> None:
     """A bus so slow that the FIFO overflows under the reader costs samples, never a row."""
@@ -376,6 +403,21 @@ def test_bmi270_steps_over_frames_that_are_no_samples(program: Path) -> None:
         tally.add(driver.read())
     assert (tally.lost, tally.off) == (0, 0)
     assert tally.received >= 45
+
+
+@pytest.mark.parametrize("pause_us", [15_000, 18_000, 24_000, 31_000])
+def test_bmi270_learns_its_interval_among_frames_that_are_no_samples(program: Path, pause_us: int) -> None:
+    """Bytes taken for samples that then are none make the count go back: a step back is no lesson, least of all one of 2^32 samples."""
+    with Device(program, BMI) as driver:
+        driver.start()
+        for step in range(400):
+            driver.tell(f"wait {pause_us}")
+            for _ in range(6 if step < 25 else 0):
+                driver.tell("odd")
+            driver.read()
+            driver.tell("wait 5200")
+            batch = driver.read()
+    assert batch.interval_ns == pytest.approx(5e6, rel=1e-2)
 
 
 def test_lsm6dso_takes_its_words_in_either_order(program: Path) -> None:
@@ -523,6 +565,37 @@ def test_loss_of_power_is_noticed_and_counted(device: tuple[int, Device]) -> Non
     assert batch.result == OK
     assert len(batch.samples) >= 8
     assert batch.lost > 160
+
+
+def test_chip_that_stops_with_samples_in_its_fifo_is_noticed(device: tuple[int, Device]) -> None:
+    """Fewer than the watermark wait and no more come: stalled as well, and what was not made meanwhile is a loss."""
+    _, driver = device
+    driver.start(watermark=20)
+    for _ in range(50):
+        driver.tell("wait 41000")
+        driver.read()
+    driver.tell("freeze")
+    results = []
+    for _ in range(200):
+        driver.tell("wait 4100")
+        results.append(driver.read().result)
+    assert results[0] == OK
+    assert results[-1] == STALLED
+    assert int(driver.ask("restart")[0]) == OK
+    driver.tell("wait 121000")
+    batch = driver.read()
+    assert (batch.result, len(batch.samples) >= 20) == (OK, True)
+    assert batch.lost > 160
+
+
+def test_pause_of_the_board_is_no_silence_of_the_chip(device: tuple[int, Device]) -> None:
+    """A board that looks in vain, is busy until the FIFO overflows, empties it and looks in vain again has a chip that is well."""
+    _, driver = device
+    driver.start()
+    driver.read()
+    for pause_us in (1_400_000, 0, 0, 30_000):
+        driver.tell(f"wait {pause_us}")
+        assert driver.read().result == OK
 
 
 @pytest.mark.parametrize(

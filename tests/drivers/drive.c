@@ -116,6 +116,8 @@ int main(int count, char **arguments) {
                 fake.byte_ns = (uint32_t)a;
             } else if (strcmp(word, "power") == 0) {
                 FakeChipPowerCycle(&fake);
+            } else if (strcmp(word, "freeze") == 0) {
+                fake.frozen = true;
             } else if (strcmp(word, "odd") == 0) {
                 FakeChipOddFrames(&fake);
             } else if (strcmp(word, "spoil") == 0) {

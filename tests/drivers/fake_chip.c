@@ -34,6 +34,7 @@ static void Reset(FakeChip *chip) {
     chip->skipped = 0;
     chip->next_ns = 0;
     chip->half_ns = 0;
+    chip->frozen = false;
     switch (chip->kind) {
         case FakeMpu6050:
             chip->registers[0][0x6B] = 0x40; /* asleep */
@@ -82,6 +83,9 @@ void FakeChipPowerCycle(FakeChip *chip) {
 static double RateHz(const FakeChip *chip) {
     const uint8_t *const bank0 = chip->registers[0];
     const uint8_t *const bank2 = chip->registers[2];
+    if (chip->frozen) {
+        return 0.0;
+    }
     switch (chip->kind) {
         case FakeMpu6050: {
             const uint8_t filter = bank0[0x1A] & 0x07;

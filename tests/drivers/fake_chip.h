@@ -23,6 +23,7 @@ typedef struct {
     uint32_t byte_ns;         /* 22500: nine bits at 400 kHz */
     double speed;             /* of the chip's oscillator, 1 for nominal */
     uint8_t identity;
+    bool frozen;              /* makes no more samples, until a reset */
     bool stuck;               /* the reset never ends, the firmware never starts */
     bool swapped;             /* LSM6DSO: accelerometer word before gyroscope word */
     uint32_t half_delay_ns;   /* LSM6DSO: from the first word of a sample to the second */

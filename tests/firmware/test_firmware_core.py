@@ -40,7 +40,6 @@ STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"
 TARGETS = {
     "gcc": ["gcc"],
     "clang": ["clang"],
-    "g++": ["g++", "-x", "c++", "-std=c++20"],
     **{cpu: ["arm-none-eabi-gcc", f"-mcpu={cpu}", "-mthumb"] for cpu in ("cortex-m0", "cortex-m3", "cortex-m4")},
 }
 u8, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 32, 64))
@@ -60,17 +59,34 @@ def test_compiles_without_a_warning(target: str, source: Path, tmp_path: Path) -
     compiler, *options = TARGETS[target]
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler}")
-    if compiler == "g++":  # the headers only: that is what an Arduino sketch includes
-        source, strict = source.with_suffix(".h"), ["-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    else:
-        strict = [*STRICT, "-ffreestanding"]
     done = subprocess.run(
-        [compiler, *options, *strict, "-Os", "-c", source, "-o", tmp_path / "out.o"],
+        [compiler, *options, *STRICT, "-ffreestanding", "-Os", "-c", source, "-o", tmp_path / "out.o"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("header", sorted(CORE.glob("*.h")), ids=lambda path: path.stem)
+def test_headers_are_cpp_as_well(header: Path) -> None:
+    """The headers are what an Arduino sketch includes."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++")
+    command = ["g++", "-x", "c++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", header]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 512])
+def test_queue_of_an_impossible_size_does_not_compile(size: int) -> None:
+    """Its indexes are masked bytes: any other size would lose bytes without a word."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    command = ["gcc", "-std=c99", "-fsyntax-only", f"-DAURA_EDGE_QUEUE_BYTES={size}", CORE / "AuraEdgeByteQueue.c"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "must be a power of two" in done.stderr
 
 
 def test_core_allocates_nothing_and_touches_no_hardware() -> None:

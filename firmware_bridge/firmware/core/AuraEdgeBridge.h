@@ -35,6 +35,11 @@ extern "C" {
 #define AURA_EDGE_WAITING_ACKNOWLEDGEMENTS (8u)
 
 /**
+ * @brief Microseconds from one HELLO or STATUS to the next, and as long as an EVENT of saturation stays the only one.
+ */
+#define AURA_EDGE_SECOND_US (1000000u)
+
+/**
  * @brief Carries out RATE, ACC RANGE or GYRO RANGE on the sensor.
  * @param context As given in the settings.
  * @param command AuraEdgeCommandRate, AuraEdgeCommandAccRange or AuraEdgeCommandGyroRange.

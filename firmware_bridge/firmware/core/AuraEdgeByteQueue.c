@@ -11,6 +11,10 @@
 //------------------------------------------------------------------------------
 // Definitions
 
+#if AURA_EDGE_QUEUE_BYTES < 2 || AURA_EDGE_QUEUE_BYTES > 256 || (AURA_EDGE_QUEUE_BYTES & (AURA_EDGE_QUEUE_BYTES - 1)) != 0
+#error "AURA_EDGE_QUEUE_BYTES must be a power of two, 2 to 256"
+#endif
+
 #define MASK (AURA_EDGE_QUEUE_BYTES - 1u)
 
 //------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
  */
 
 #include "AuraEdgeBmi270.h"
+#include "AuraEdgeSensorBus.h"
 #include <stddef.h>
 
 #define CHIP_ID (0x00u)

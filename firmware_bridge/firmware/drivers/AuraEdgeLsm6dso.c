@@ -7,6 +7,7 @@
  */
 
 #include "AuraEdgeLsm6dso.h"
+#include "AuraEdgeSensorBus.h"
 
 #define FIFO_CTRL1 (0x07u)
 #define FIFO_CTRL2 (0x08u)

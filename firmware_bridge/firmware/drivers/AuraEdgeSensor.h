@@ -82,7 +82,7 @@ typedef struct {
 
 struct AuraEdgeSensor;
 
-/** @brief A kind of chip. Only AuraEdgeSensor.c calls these functions. */
+/** @brief A kind of chip. Only AuraEdgeSensor.c calls these functions; AuraEdgeSensorBus.h helps them. */
 typedef struct {
     const char *name;                /* as a HELLO says it */
     const AuraEdgeSensorRange *acc;  /* ascending */
@@ -115,7 +115,8 @@ typedef struct AuraEdgeSensor {
     bool overwritten;       /* BMI270: the FIFO was full, but kept its newest samples whole */
     uint64_t newest_ns;     /* time of the last sample read or counted as lost */
     uint32_t doubt_ns;      /* it may be off by so much either way */
-    uint64_t quiet_since_ns; /* when samples were last seen, 0: not yet looked */
+    uint64_t quiet_since_ns; /* when a new sample was last seen, 0: not yet looked */
+    uint16_t left;          /* samples that waited in the FIFO after the last look */
     uint32_t nominal_ns;
     uint32_t interval_ns;
     bool anchored;          /* the interval is being measured: from anchor_ns, since_anchor samples ago */
@@ -152,17 +153,6 @@ AuraEdgeSensorResult AuraEdgeSensorRead(AuraEdgeSensor *sensor, uint64_t now_us,
 
 /** @brief A result in words, for a log or a display. */
 const char *AuraEdgeSensorResultText(AuraEdgeSensorResult result);
-
-/* For the chips: one register, and the largest whole number of units that a transfer and the local buffer hold. */
-
-#define AURA_EDGE_SENSOR_CHUNK (84u) /* bytes on the stack: 7 rows of 12, 12 words of 7, 6 frames of 13 */
-
-bool AuraEdgeSensorReadRegisters(AuraEdgeSensor *sensor, uint8_t first_register, uint8_t *data, uint16_t length);
-bool AuraEdgeSensorWriteRegisters(AuraEdgeSensor *sensor, uint8_t first_register, const uint8_t *data, uint16_t length);
-bool AuraEdgeSensorWriteRegister(AuraEdgeSensor *sensor, uint8_t one_register, uint8_t value);
-uint16_t AuraEdgeSensorChunk(const AuraEdgeSensor *sensor, uint16_t unit);
-bool AuraEdgeSensorPoll(AuraEdgeSensor *sensor, uint8_t one_register, uint8_t mask, uint8_t wanted, bool *reached);
-bool AuraEdgeSensorTakeBigEndian(AuraEdgeSensor *sensor, uint8_t fifo_register, AuraEdgeSensorRow *rows, uint16_t count);
 
 #ifdef __cplusplus
 }
