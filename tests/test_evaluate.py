@@ -23,12 +23,12 @@ from aura_edge.bundle import Bundle  # noqa: E402
 from aura_edge.engines.ort import open_ort  # noqa: E402
 from aura_edge.errors import BundleError, ParityError, RecipeError  # noqa: E402
 from aura_edge.text.labels import embed_labels  # noqa: E402
-from aura_edge_train import metrics, zero_shot  # noqa: E402
 from aura_edge_train.commands import evaluate_app  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
-from aura_edge_train.evaluate import evaluate, sets_of, turner  # noqa: E402
-from aura_edge_train.report import show  # noqa: E402
+from aura_edge_train.evaluation import metrics, zero_shot  # noqa: E402
+from aura_edge_train.evaluation.evaluate import evaluate, sets_of, turner  # noqa: E402
+from aura_edge_train.evaluation.report import show  # noqa: E402
 
 LABELS = [caption.label for caption in MADE_UP.captions]
 

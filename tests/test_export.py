@@ -252,9 +252,21 @@ def test_captions_that_make_no_set_are_refused(run: Path, labels: list[str], mes
     header = checkpoint.load(run).header
     captions = tuple(checkpoint.Caption(str(i), label, "any", ("x",)) for i, label in enumerate(labels))
     with pytest.raises(BundleError, match=message):
-        bundling.embed_captions(msgspec.structs.replace(header, captions={"x": captions}))
+        bundling.require_captions(msgspec.structs.replace(header, captions={"x": captions}))
     with pytest.raises(BundleError, match="has no captions, so nothing could be recognised"):
-        bundling.embed_captions(msgspec.structs.replace(header, captions={}))
+        bundling.require_captions(msgspec.structs.replace(header, captions={}))
+
+
+def test_phrases_become_the_lexicon_of_the_bundle(run: Path, tmp_path: Path) -> None:
+    """Beside the labels, with what its eight bits cost, and found by those who look a label up."""
+    from aura_edge.lexicon import FILE, vocabulary_of
+
+    made = bundling.export(run, tmp_path / "out.aura", phrases=["ironing clothes", "riding a bike"]).bundle
+    assert made.manifest.files[FILE].bytes > 0
+    assert made.manifest.metrics["lexicon"]["phrases"] == 2
+    found = vocabulary_of(made).find(["riding a bike"])
+    assert found.prototypes.labels == ("riding a bike",)
+    assert FILE not in bundling.export(run, tmp_path / "plain.aura").bundle.manifest.files
 
 
 def test_unknown_default_set_is_said(run: Path, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ DATA = {
     "aura_edge/data/demo_recording.md",
     "aura_edge/data/demo_recording.npz",
     "aura_edge/data/tiny.onnx",
+    "aura_edge_export/lexicon_phrases.txt",
     "aura_edge_train/datasets/captions.json",
+    "aura_edge_train/datasets/captions_utd_mhad.json",
     "aura_edge_train/recipes/demo.toml",
     "aura_edge_train/recipes/tiny.toml",
 }

@@ -91,9 +91,12 @@ def test_labels_can_be_chosen(bundle: str, tmp_path: Path) -> None:
 def test_label_that_is_not_in_the_set_is_answered_with_those_that_are(
     bundle: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistyped label lists what there is."""
-    assert stream("--synthetic", "--bundle", bundle, "--labels", "wlaking") == 1
-    assert "walking; shaking; spinning" in capsys.readouterr().err
+    """A label that is like none of them names the nearest; one that is nearly right is used, and that is said."""
+    assert stream("--synthetic", "--bundle", bundle, "--labels", "playing the sitar") == 1
+    assert "walking" in capsys.readouterr().err
+    common = ("--synthetic", "--duration", "12", "--speed", "max", "--bundle", bundle)
+    assert stream(*common, "--labels", "wlaking, shaking") == 0
+    assert "'wlaking' is not known: using 'walking'" in capsys.readouterr().err
 
 
 def test_people_get_events_and_the_summary(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:

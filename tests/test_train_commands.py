@@ -17,8 +17,8 @@ pytest.importorskip("sklearn", reason="validation scores need it; it comes with 
 import aura_edge  # noqa: E402
 from aura_edge import checkout, text  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
-from aura_edge_train import loop  # noqa: E402
 from aura_edge_train.commands import default_cache, train_app  # noqa: E402
+from aura_edge_train.learner import Learner  # noqa: E402
 
 RECIPE = """
 name = "small"
@@ -62,15 +62,15 @@ def test_it_trains_and_says_what_next(recipe: Path, tmp_path: Path) -> None:
 
 def test_interrupted_says_how_to_go_on(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with 130 and the command that resumes; that command finishes the run."""
-    update, calls = loop._update, []
+    step, calls = Learner.step, []
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any) -> dict[str, float]:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        update(*arguments)
+        return step(*arguments)
 
-    monkeypatch.setattr(loop, "_update", interrupted)
+    monkeypatch.setattr(Learner, "step", interrupted)
     common = (recipe, "--data", tmp_path, "--out", tmp_path / "run", "--cache", tmp_path / "cache", "--threads", 1)
     stopped = invoke(*common)
     assert stopped.exit_code == 130

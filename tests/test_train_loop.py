@@ -22,7 +22,7 @@ from aura_edge import testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import corpus, loop, provenance, recipe, state  # noqa: E402
+from aura_edge_train import corpus, loop, provenance, recipe, running, state  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.recipe import Data, Optimisation, Recipe  # noqa: E402
@@ -73,7 +73,7 @@ def test_it_learns(store: Store, tmp_path: Path) -> None:
     """Three made-up motions are told apart by people never trained on, and the loss falls."""
     header = fit(tiny(epochs=4), store, tmp_path / "run")
     assert header.metrics["validation"]["made-up"]["accuracy"] > 0.95
-    losses = [line["mean_loss"] for line in log_of(tmp_path / "run") if "mean_loss" in line]
+    losses = [line["mean_losses"]["loss"] for line in log_of(tmp_path / "run") if "mean_losses" in line]
     assert len(losses) == 4
     assert losses[-1] < 0.8 * losses[0]
 
@@ -129,7 +129,8 @@ import torch
 torch.set_num_threads(1)
 from aura_edge import text
 from aura_edge.encoders import checkpoint
-from aura_edge_train import loop, provenance, recipe
+from aura_edge_train import provenance, recipe, running
+from aura_edge_train.learner import Learner
 provenance.commit = lambda: "c0ffee"
 text.TOWERS["tiny"] = "aura_edge.testing:FakeTower"
 
@@ -146,11 +147,11 @@ def die_on(count, function):
 
 what, count, path, run, cache = sys.argv[1:]
 if what == "step":
-    loop._update = die_on(int(count), loop._update)
+    Learner.step = die_on(int(count), Learner.step)
 elif what == "file":
     checkpoint.replace_file = die_on(int(count), checkpoint.replace_file)
 chosen = msgspec.json.decode(Path(path).read_bytes(), type=recipe.Recipe)
-loop.train(chosen, data=Path(), run=Path(run), cache=Path(cache), resume=True)
+running.train(chosen, data=Path(), run=Path(run), cache=Path(cache), resume=True)
 """
 
 
@@ -205,7 +206,7 @@ def test_a_run_is_not_overwritten_or_mixed(store: Store, cache: Path, tmp_path: 
     """A folder with a run needs --resume, and then the same recipe."""
     fit(tiny(epochs=1), store, tmp_path / "run")
     with pytest.raises(RecipeError, match=r"holds a run already.*--resume"):
-        loop.train(tiny(epochs=1), data=Path(), run=tmp_path / "run", cache=cache)
+        running.train(tiny(epochs=1), data=Path(), run=tmp_path / "run", cache=cache)
     with pytest.raises(RecipeError, match="started with another recipe"):
         fit(tiny(epochs=2), store, tmp_path / "run")
 
@@ -231,7 +232,7 @@ def test_averaging_lags_behind(store: Store, tmp_path: Path) -> None:
     for name, averaging in (("off", 0.0), ("on", 0.9)):
         fit(tiny(epochs=1, averaging=averaging), store, tmp_path / name)
         tensors = load_file(tmp_path / name / state.STATE)
-        trained, kept = tensors["encoder.projection.weight"], tensors["average.projection.weight"]
+        trained, kept = tensors["encoder.imu.projection.weight"], tensors["average.imu.projection.weight"]
         assert np.array_equal(trained, kept) == (averaging == 0.0)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 BundlePath = Annotated[
-    Path | None, typer.Argument(help="The bundle, a folder such as demo.aura [default: the demo's].")
+    Path | None, typer.Argument(help="The bundle, a folder such as demo.aura (default: the demo's).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aura_edge.commands.options import finite
+
 if TYPE_CHECKING:
     from aura_edge.sources.formats import RecordingFormat
     from aura_edge_firmware_bridge.faults import Fault
@@ -39,7 +41,9 @@ def simulate(
         bool, typer.Option("--list-faults", help="Explain the faults, and do nothing else.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of what is random in the faults.", min=0)] = 0,
-    duration: Annotated[float | None, typer.Option(help="Stop after so long.", metavar="SECONDS", min=0.0)] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Stop after so long.", callback=finite, metavar="SECONDS", min=0.0)
+    ] = None,
     streams_at_once: Annotated[
         bool, typer.Option("--no-receive", help="A board that hears nothing: it streams from its start.")
     ] = False,

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aura_edge.commands.options import BAUD_HELP, FORMAT_HELP, finite, known_format
+
 if TYPE_CHECKING:
+    from aura_edge.bundle import Bundle
     from aura_edge.prototypes import Prototypes
 
 app = typer.Typer(add_completion=False)
@@ -43,12 +46,11 @@ def stream(
     ] = "1",
     loop: Annotated[bool, _option("Playing", "Start again at the end.", "--loop")] = False,
     duration: Annotated[
-        float | None, _option("Playing", "Stop after so many seconds of samples.", metavar="SECONDS", min=0.0)
+        float | None,
+        _option("Playing", "Stop after so many seconds of samples.", callback=finite, metavar="SECONDS", min=0.0),
     ] = None,
-    baud: Annotated[int | None, _option("Device", "Rate of the wire [default: 115200].", min=1)] = None,
-    form: Annotated[
-        str, _option("Device", "What the board speaks; auto finds it out.", "--format", metavar="NAME")
-    ] = "auto",
+    baud: Annotated[int | None, _option("Device", BAUD_HELP, min=1)] = None,
+    form: Annotated[str, _option("Device", FORMAT_HELP, "--format", callback=known_format, metavar="NAME")] = "auto",
     wait: Annotated[bool, _option("Device", "Wait for a device that is not there yet.", "--wait")] = False,
     record: Annotated[
         Path | None, _option("Device", "Keep every byte, so that the run can be played again.", metavar="FILE.aurec")
@@ -103,7 +105,7 @@ def stream(
         interruption = opened.enter_context(Interruption())
         model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
         bundles.verify_files(model)
-        known = _selected(load_for(model, prototypes), labels)
+        known = _selected(model, prototypes, labels) if labels else load_for(model, prototypes)
         running = opened.enter_context(closing(open_engine(engine, model, checkpoint=checkpoint)))
         source: Source = opened.enter_context(
             closing(
@@ -201,14 +203,13 @@ def _source_url(given: dict[str, str | bool | None]) -> str:
     return f"{option.removeprefix('--')}:{'' if option == '--synthetic' else given[option]}"
 
 
-def _selected(known: Prototypes, labels: list[str] | None) -> Prototypes:
-    """Those that `--labels` names: a label as it is, or several between semicolons, or between commas."""
-    if not labels:
-        return known
-    wanted: list[str] = []
-    for text in labels:
-        if text in known.labels:
-            wanted.append(text)
-        else:
-            wanted += [part.strip() for part in text.split(";" if ";" in text else ",") if part.strip()]
-    return known.select(wanted)
+def _selected(model: Bundle, set_name: str | None, texts: list[str]) -> Prototypes:
+    """Those that `--labels` names, several between semicolons or commas: of the bundle's sets, or of its lexicon; what was used in place of
+    a phrase that neither knows is said."""
+    from aura_edge.lexicon import vocabulary_of
+
+    vocabulary = vocabulary_of(model, set_name)
+    found = vocabulary.find([label for text in texts for label in vocabulary.split(text)])
+    for fallback in found.fallbacks:
+        typer.echo(f"{fallback.asked!r} is not known: using {fallback.used!r}", err=True)
+    return found.prototypes

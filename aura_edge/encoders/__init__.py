@@ -1,11 +1,13 @@
-"""Encoders as torch modules, built from plain data: (B, 6, n) float32 in SI units to (B, D) float32 of unit norm.
+"""Encoders as torch modules, built from plain data: (B, channels, n) float32 to (B, D) float32 of unit norm.
 
 An `EncoderSpec` names a kind and its options; `build` makes the module again from that alone, so that a checkpoint or a manifest is enough.
-Scaling and the canonical frame live inside the module, and so inside everything exported from it.
+Scaling and the canonical frame live inside the module, and so inside everything exported from it. An IMU's six channels come in SI units;
+motion capture has three for each joint, in metres.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +18,12 @@ from aura_edge.manifest import EncoderSpec
 if TYPE_CHECKING:
     from torch import nn
 
-KINDS = ("transformer",)
+_MODULES = {
+    "transformer": ("transformer", "TransformerOptions", "PatchTransformer"),
+    "senvt_released": ("senvt_released", "SenvtOptions", "ReleasedSenvt"),
+    "cnn_rnn": ("cnn_rnn", "CnnRnnOptions", "CnnRnn"),
+}
+KINDS = tuple(_MODULES)
 """What `EncoderSpec.kind` may be."""
 
 
@@ -26,7 +33,8 @@ def make_spec(kind: str, options: dict[str, Any]) -> EncoderSpec:
     Raises `BundleError` for an unknown kind or option, naming what is allowed.
     """
     module = _construct(kind, options)
-    checked: dict[str, Any] = msgspec.to_builtins(module.options)
+    # Through JSON, so that a spec equals itself when it comes back from a manifest: a tuple is a list there.
+    checked: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(module.options))
     return EncoderSpec(kind=kind, options=checked, parameters=_parameters(module))
 
 
@@ -43,17 +51,18 @@ def build(spec: EncoderSpec) -> nn.Module:
 
 def _construct(kind: str, options: dict[str, Any]) -> Any:
     require("torch", extra="train")
-    if kind not in KINDS:
+    if kind not in _MODULES:
         raise BundleError(f"encoder kind {kind!r} is unknown; the ones there are: {', '.join(KINDS)}.")
-    from aura_edge.encoders.transformer import PatchTransformer, TransformerOptions
-
+    file, options_name, class_name = _MODULES[kind]
+    module = importlib.import_module(f"aura_edge.encoders.{file}")
+    described = getattr(module, options_name)
     try:
-        checked = msgspec.convert(options, TransformerOptions)
+        checked = msgspec.convert(options, described)
     except msgspec.ValidationError as error:
         raise BundleError(
-            f"encoder {kind!r}: {error}. Its options are: {', '.join(TransformerOptions.__struct_fields__)}."
+            f"encoder {kind!r}: {error}. Its options are: {', '.join(described.__struct_fields__)}."
         ) from error
-    return PatchTransformer(checked)
+    return getattr(module, class_name)(checked)
 
 
 def _parameters(module: nn.Module) -> int:

@@ -1,4 +1,7 @@
-"""Stems of the patch Transformer: a window in SI units to tokens, one every stride, that do not depend on how the sensor was turned."""
+"""Stems of the patch Transformer: a window in SI units to tokens, one every stride.
+
+What `InvariantStem` and `VectorStem` give does not depend on how the sensor was turned; what `PlainStem` gives does.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aura_edge.encoders.frame import INVARIANTS, invariants, length, up_direction
-from aura_edge.types import STANDARD_GRAVITY_M_S2
+from aura_edge.types import CHANNELS, STANDARD_GRAVITY_M_S2
 
 RATE_SCALE_RAD_S = 2.0
 """Angular rates are divided by it: about the size of those of walking."""
@@ -86,3 +89,23 @@ class VectorStem(nn.Module):
             2,
         )
         return torch.sign(features) * torch.log1p(features.abs() * 2)
+
+
+class PlainStem(nn.Module):
+    """Patches of the channels as they are, one linear map each (Dosovitskiy et al. 2021, arXiv:2010.11929).
+
+    Six channels are an IMU's, in SI units, and enter as `scale` leaves them: accelerations in g, rates in units of `RATE_SCALE_RAD_S`, so
+    that what the filters see is about one. Any other number of channels enters unchanged: motion capture in metres is about one already.
+    """
+
+    def __init__(self, channels: int, width: int, patch: int, stride: int) -> None:
+        super().__init__()
+        self.of_imu = channels == len(CHANNELS)
+        self.patches = nn.Conv1d(channels, width, patch, stride, (patch - stride) // 2)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        if self.of_imu:
+            acceleration, rate, _ = scale(windows)
+            windows = torch.cat([acceleration, rate], 1)
+        tokens: Tensor = self.patches(windows).transpose(1, 2)  # (B, N, width)
+        return tokens

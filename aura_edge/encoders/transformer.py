@@ -1,4 +1,7 @@
-"""The patch Transformer: invariant patches of a window, pre-norm blocks with residual connections, mean pooling, a unit vector.
+"""The patch Transformer: patches of a window, pre-norm blocks with residual connections, pooling, a unit vector.
+
+Our own presets take patches of what no rotation of the sensor changes, and the mean over tokens. The encoder of AURA-MFM (Matsuishi, Ukita
+and Okita 2025) takes the channels as they are (`plain_stem`), a summary token and dropout of single elements, for motion capture as well.
 
 Vaswani et al. 2017 (arXiv:1706.03762), pre-norm after Xiong et al. 2020 (arXiv:2002.04745), patches after Dosovitskiy et al. 2021
 (arXiv:2010.11929), stochastic depth after Huang et al. 2016 (arXiv:1603.09382), attention pooling after Lin et al. 2017
@@ -16,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aura_edge.encoders.frame import length
-from aura_edge.encoders.stems import SEGMENTS, InvariantStem, VectorStem, scale
+from aura_edge.encoders.stems import SEGMENTS, InvariantStem, PlainStem, VectorStem, scale
 from aura_edge.errors import BundleError
+from aura_edge.types import CHANNELS
 
 
 class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,35 +48,57 @@ class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     vector_filters: int = 32
     """Filters that are shared by the three axes, with invariants taken after them; 0 for none."""
     positions: Literal["learned", "sinusoidal"] = "learned"
-    """Learned positions start as the sinusoidal ones."""
+    """Learned positions start as the sinusoidal ones; the summary token has one too, the first."""
     attention_pools: int = 0
     """Learned weighted means of the tokens that are pooled beside their plain mean."""
     dropout: float = 0.1
-    """In training: share of the channels of each half's output dropped, the same ones in every token of a window."""
+    """In training: share dropped of each half's output."""
     drop_path: float = 0.1
     """In training: chance of skipping a half of the last block; earlier blocks less, the first never."""
     token_mask: float = 0.0
     """In training: chance that a stretch of up to a fifth of the tokens is hidden."""
+    channels: int = 6
+    """6 for an IMU; anything else, such as three for each joint of motion capture, needs `plain_stem` alone."""
+    plain_stem: bool = False
+    """Patches of the channels as they are, which see how the sensor was turned."""
+    pooling: Literal["mean", "summary"] = "mean"
+    """The mean over tokens, or a learned token put before them (CLS)."""
+    dropout_of: Literal["channels", "elements"] = "channels"
+    """Whole channels, the same ones in every token of a window; or single elements, behind the activation as well."""
+    qkv_bias: bool = True
+    """Whether queries, keys and values have an additive part."""
 
     def __post_init__(self) -> None:
         wrong = None
         if (
             min(self.dimension, self.window_samples, self.width, self.depth, self.heads, self.mlp_ratio, self.stride)
             < 1
+            or self.channels < 1
         ):
-            wrong = "dimension, window_samples, width, depth, heads, mlp_ratio and stride must be at least 1"
+            wrong = "dimension, window_samples, width, depth, heads, mlp_ratio, stride and channels must be at least 1"
         elif self.width % self.heads or self.width % 2:
             wrong = f"width {self.width} must be even and a multiple of heads {self.heads}"
-        elif self.window_samples % self.stride or self.window_samples % SEGMENTS:
-            wrong = f"window_samples {self.window_samples} must be a multiple of stride {self.stride} and of {SEGMENTS}"
+        elif self.window_samples % self.stride or (self.vector_filters and self.window_samples % SEGMENTS):
+            segments = f" and of {SEGMENTS}" if self.vector_filters else ""
+            wrong = f"window_samples {self.window_samples} must be a multiple of stride {self.stride}{segments}"
         elif self.patch < self.stride or (self.patch - self.stride) % 2:
             wrong = f"patch {self.patch} must be stride {self.stride} plus an even number"
         elif (
             self.attention_pools < 0
             or min(self.invariant_filters, self.vector_filters) < 0
-            or self.invariant_filters + self.vector_filters == 0
+            or (self.invariant_filters + self.vector_filters == 0 and not self.plain_stem)
         ):
-            wrong = "one of invariant_filters and vector_filters must be positive, and neither they nor attention_pools negative"
+            wrong = (
+                "one of invariant_filters and vector_filters must be positive unless there is plain_stem, and neither they nor "
+                "attention_pools negative"
+            )
+        elif self.channels != len(CHANNELS) and self.invariant_filters + self.vector_filters:
+            wrong = (
+                f"invariant_filters {self.invariant_filters} and vector_filters {self.vector_filters} need the {len(CHANNELS)} channels of "
+                f"an IMU, not {self.channels}: set both to 0 and use plain_stem"
+            )
+        elif self.pooling == "summary" and self.attention_pools:
+            wrong = f"attention_pools {self.attention_pools} go with pooling 'mean', not with 'summary'"
         elif not all(0 <= share < 1 for share in (self.dropout, self.drop_path, self.token_mask)):
             wrong = "dropout, drop_path and token_mask must be at least 0 and below 1"
         if wrong:
@@ -80,7 +106,7 @@ class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class PatchTransformer(nn.Module):
-    """(B, 6, window_samples) float32 in SI units to (B, dimension) float32 of unit norm."""
+    """(B, channels, window_samples) float32, for an IMU in SI units, to (B, dimension) float32 of unit norm."""
 
     def __init__(self, options: TransformerOptions) -> None:
         super().__init__()
@@ -93,14 +119,19 @@ class PatchTransformer(nn.Module):
         if options.vector_filters:
             stems.append(VectorStem(width, options.vector_filters, patch, stride))
         self.stems = nn.ModuleList(stems)
+        if options.plain_stem:
+            self.plain_stem = PlainStem(options.channels, width, patch, stride)
         self.stem_norm = nn.LayerNorm(width)
-        positions = 0.3 * sinusoids(self.tokens, width)
+        self.summaries = int(options.pooling == "summary")
+        positions = 0.3 * sinusoids(self.summaries + self.tokens, width)
         if options.positions == "learned":
             self.positions = nn.Parameter(positions)
         else:
             self.register_buffer("positions", positions, persistent=False)
         if options.token_mask:
             self.hidden_token = nn.Parameter(torch.zeros(width))
+        if self.summaries:
+            self.summary_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
         last = max(1, options.depth - 1)
         self.blocks = nn.ModuleList([Block(options, options.drop_path * i / last) for i in range(options.depth)])
         self.norm = nn.LayerNorm(width)
@@ -109,19 +140,32 @@ class PatchTransformer(nn.Module):
         self.projection = nn.Linear(width * (1 + options.attention_pools), options.dimension)
 
     def forward(self, windows: Tensor) -> Tensor:
-        acceleration, rate, up = scale(windows)
-        x = torch.stack([stem(acceleration, rate, up) for stem in self.stems]).sum(0)
-        x = self.stem_norm(x) + self.positions  # (B, N, width)
+        x = self.stem_norm(self._patches(windows)) + self.positions[self.summaries :]  # (B, N, width)
         if self.training and self.options.token_mask:
             x = self._hide(x)
+        if self.summaries:
+            summary = self.summary_token + self.positions[0]
+            x = torch.cat([summary.to(x.dtype).expand(x.shape[0], 1, -1), x], 1)
         for block in self.blocks:
             x = block(x)
         embedding = self.projection(self._pool(self.norm(x))).float()
         unit: Tensor = embedding / length(embedding, 1, 1e-12)[:, None]
         return unit
 
+    def _patches(self, windows: Tensor) -> Tensor:
+        """The sum of what the stems make of a window: (B, N, width)."""
+        found = []
+        if len(self.stems):
+            acceleration, rate, up = scale(windows)
+            found = [stem(acceleration, rate, up) for stem in self.stems]
+        if self.options.plain_stem:
+            found.append(self.plain_stem(windows))
+        return torch.stack(found).sum(0)
+
     def _pool(self, x: Tensor) -> Tensor:
-        """(B, N, width) to the mean over tokens, and the weighted means beside it."""
+        """(B, N, width) to the summary token, or to the mean over tokens and the weighted means beside it."""
+        if self.summaries:
+            return x[:, 0]
         mean = x.mean(1)
         if not self.options.attention_pools:
             return mean
@@ -147,8 +191,9 @@ class Block(nn.Module):
         super().__init__()
         width = options.width
         self.heads, self.drop_path, self.dropout = options.heads, drop_path, options.dropout
+        self.drops_elements = options.dropout_of == "elements"
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=options.qkv_bias), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, options.mlp_ratio * width), nn.Linear(options.mlp_ratio * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,11 +204,16 @@ class Block(nn.Module):
         weights = (q @ k.transpose(2, 3) * (width // self.heads) ** -0.5).softmax(3)
         attended = (weights @ v).transpose(1, 2).reshape(batch, tokens, width)
         x = self._add(x, self.out(attended))
-        return self._add(x, self.down(F.gelu(self.up(self.norm_2(x)))))
+        hidden = F.gelu(self.up(self.norm_2(x)))
+        if self.drops_elements:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return self._add(x, self.down(hidden))
 
     def _add(self, x: Tensor, half: Tensor) -> Tensor:
         if self.training:
-            if self.dropout:
+            if self.drops_elements:
+                half = F.dropout(half, self.dropout)
+            elif self.dropout:
                 whole = torch.rand(len(x), 1, x.shape[2], device=x.device) >= self.dropout
                 half = half * (whole.to(half.dtype) / (1 - self.dropout))
             if self.drop_path:

@@ -12,9 +12,9 @@ bench_app = typer.Typer(add_completion=False)
 
 @bench_app.command()
 def bench(
-    bundle: Annotated[Path | None, typer.Option(help="The bundle to measure [default: the demo's].")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The bundle to measure (default: the demo's).")] = None,
     engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="Engine to time; may be repeated [default: ort and torch].")
+        list[str] | None, typer.Option("--engine", help="Engine to time; may be repeated (default: ort and torch).")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Run folder that the bundle was exported from, which the torch engine needs.")
@@ -23,7 +23,7 @@ def bench(
         str | None, typer.Option(help="Execution provider of onnxruntime: cpu, cuda, openvino, ...")
     ] = None,
     windows: Annotated[
-        Path | None, typer.Option(help="Real windows, .safetensors or .npz [default: the bundle's golden ones].")
+        Path | None, typer.Option(help="Real windows, .safetensors or .npz (default: the bundle's golden ones).")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Calls of each engine.")] = 500,
     batch: Annotated[int, typer.Option(min=1, help="Windows in one call.")] = 1,

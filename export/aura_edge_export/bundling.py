@@ -6,7 +6,7 @@ import importlib
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from aura_edge.engines import Engine
 from aura_edge.engines.ort import open_ort
 from aura_edge.engines.torch import open_torch
 from aura_edge.errors import BundleError, ParityError, require
+from aura_edge.lexicon import FILE as LEXICON
 from aura_edge.prototypes import Prototypes
-from aura_edge.text import open_tower
+from aura_edge.text import TextTower, open_space
 from aura_edge.text.labels import embed_labels
+from aura_edge_export import lexicon
 from aura_edge_export.card import CARD, model_card
 from aura_edge_export.graph import to_onnx
 from aura_edge_export.parity import FP32, Parity, Tolerance, compare
@@ -49,6 +51,8 @@ def export(
     *,
     windows: Path | None = None,
     prototype_set: str | None = None,
+    text_tower: str | None = None,
+    phrases: Sequence[str] = (),
     description: str = "",
     license: str = "Apache-2.0",
     metrics: Mapping[str, Any] | None = None,
@@ -59,8 +63,9 @@ def export(
     """Export the checkpoint in `folder` to the bundle `target`, comparing both on real windows first.
 
     `windows` is a file of real windows (default: what training left beside the checkpoint), `prototype_set` the set used when none is named
-    (default: the checkpoint's first), `metrics` goes into the manifest beside those of the checkpoint. Raises `ParityError` when bundle and
-    checkpoint do not agree; then nothing is written. `MissingExtraError` says what is not installed.
+    (default: the checkpoint's first), `text_tower` says where the weights of its tower are, `phrases` become its lexicon, `metrics` goes
+    into the manifest beside those of the checkpoint. Raises `ParityError` when bundle and checkpoint do not agree; then nothing is
+    written. `MissingExtraError` says what is not installed.
     """
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="export")
@@ -70,7 +75,9 @@ def export(
     real = load_windows(windows or trained.path / FILE, header.signal)
     golden = real.golden(golden_windows)
     say("embedding the labels")
-    sets = embed_captions(header)
+    require_captions(header)
+    tower = open_space(header.text_space, name=text_tower)
+    sets = embed_captions(header, tower)
     default = prototype_set or next(iter(sets))
     if default not in sets:
         raise BundleError(f"no prototype set {default!r} in this checkpoint; it has: {', '.join(sets)}.")
@@ -95,33 +102,40 @@ def export(
     files[GOLDEN] = to_safetensors({"inputs": golden, "embeddings": reference.embed(golden)})
     reference.close()
     parity = _gate(manifest, files, real.samples, expected, sets, tolerance)
-    manifest = msgspec.structs.replace(
-        manifest, metrics=manifest.metrics | {"parity": asdict(parity)} | dict(metrics or {})
-    )
+    measured = {"parity": asdict(parity)} | dict(metrics or {})
+    if phrases:
+        built = lexicon.build(tower, phrases, list(sets.values()), say=say)
+        files[LEXICON] = built.content
+        measured["lexicon"] = asdict(built.fidelity)
+    manifest = msgspec.structs.replace(manifest, metrics=manifest.metrics | measured)
     files[CARD] = model_card(manifest, sets).encode()
     say("saving")
     return Exported(bundle.save(target, manifest, files), parity)
 
 
-def embed_captions(header: Header) -> dict[str, Prototypes]:
-    """One prototype set for each data set of the checkpoint, by the tower it was trained with."""
-    tower = open_tower(header.text_space.tower)
-    sets = {}
+def require_captions(header: Header) -> None:
+    """Raises `BundleError` for a checkpoint by which nothing could be recognised."""
+    if not header.captions:
+        raise BundleError("this checkpoint has no captions, so nothing could be recognised. Train it again.")
     for name, captions in header.captions.items():
         if not captions:
             raise BundleError(f"data set {name!r} of this checkpoint has no captions; train it again.")
-        sentences = {caption.label: caption.sentences for caption in captions}
-        if len(sentences) != len(captions):
+        if len({caption.label for caption in captions}) != len(captions):
             raise BundleError(
                 f"data set {name!r} calls two captions the same; give each a label of its own and train again."
             )
+
+
+def embed_captions(header: Header, tower: TextTower) -> dict[str, Prototypes]:
+    """One prototype set for each data set of the checkpoint, by the tower it was trained with."""
+    sets = {}
+    for name, captions in header.captions.items():
+        sentences = {caption.label: caption.sentences for caption in captions}
         known = embed_labels(tower, sentences)
         prototypes.require_same_space(
             known.text_space, header.text_space, found_in=Path(f"prototypes/{name}"), expected_by=Path(header.name)
         )
         sets[name] = known
-    if not sets:
-        raise BundleError("this checkpoint has no captions, so nothing could be recognised. Train it again.")
     return sets
 
 

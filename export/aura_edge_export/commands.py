@@ -15,6 +15,14 @@ from aura_edge.errors import InputError
 export_app = typer.Typer(add_completion=False)
 prototypes_app = typer.Typer(add_completion=False)
 
+TextTowerName = Annotated[
+    str | None,
+    typer.Option(
+        "--text-tower",
+        help="Where the tower's weights are, as open_clip:MODEL:FILE (default: its package, or the hub's cache).",
+    ),
+]
+
 
 @export_app.command()
 def export(
@@ -25,11 +33,11 @@ def export(
     windows: Annotated[
         Path | None,
         typer.Option(
-            help="Real windows to compare on, .safetensors or .npz [default: windows.safetensors of the run]."
+            help="Real windows to compare on, .safetensors or .npz (default: windows.safetensors of the run)."
         ),
     ] = None,
     prototypes: Annotated[
-        str | None, typer.Option(help="Prototype set used when none is named [default: the run's first data set].")
+        str | None, typer.Option(help="Prototype set used when none is named (default: the run's first data set).")
     ] = None,
     metrics: Annotated[
         list[Path] | None,
@@ -37,11 +45,16 @@ def export(
     ] = None,
     description: Annotated[str, typer.Option(help="One sentence about the model.")] = "",
     license: Annotated[str, typer.Option(help="License of the weights.")] = "Apache-2.0",
+    lexicon: Annotated[
+        bool, typer.Option(help="Embed two thousand everyday activities beside the labels, for --labels on a device.")
+    ] = True,
+    text_tower: TextTowerName = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a bundle from a checkpoint, and prove on real windows that they agree; without that proof nothing is written."""
     measured = {path.stem: _read_json(path) for path in metrics or []}
     from aura_edge_export.bundling import export as make
+    from aura_edge_export.lexicon import read_phrases
 
     progress = Console(stderr=True)
     with progress.status("exporting") as status:
@@ -50,6 +63,8 @@ def export(
             output,
             windows=windows,
             prototype_set=prototypes,
+            text_tower=text_tower,
+            phrases=read_phrases() if lexicon else (),
             description=description,
             license=license,
             metrics=measured,
@@ -90,6 +105,7 @@ def prototypes(
     default: Annotated[
         bool, typer.Option("--default", help="Make it the set that is used when none is named.")
     ] = False,
+    text_tower: TextTowerName = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write another bundle and leave this one as it is.")
     ] = None,
@@ -101,7 +117,9 @@ def prototypes(
     from aura_edge_export.labelling import add_labels, bare_labels, read_labels
 
     sentences = read_labels(file) if file else bare_labels(labels or [], template)
-    written, known = add_labels(load(bundle), sentences, set_name=set_name, default=default, target=output)
+    written, known = add_labels(
+        load(bundle), sentences, set_name=set_name, default=default, text_tower=text_tower, target=output
+    )
     console = Console(markup=False, emoji=False)
     console.out(f"{written.path}: label set {set_name}, digest {known.digest[:12]}")
     table = Table("label", "sentences")

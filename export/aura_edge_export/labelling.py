@@ -13,7 +13,7 @@ from aura_edge import bundle, prototypes
 from aura_edge.bundle import Bundle
 from aura_edge.errors import BundleError, InputError
 from aura_edge.prototypes import Prototypes
-from aura_edge.text import open_tower
+from aura_edge.text import open_space
 from aura_edge.text.labels import embed_labels
 from aura_edge_export.card import CARD, model_card
 
@@ -51,16 +51,18 @@ def add_labels(
     *,
     set_name: str,
     default: bool = False,
+    text_tower: str | None = None,
     target: str | os.PathLike[str] | None = None,
 ) -> tuple[Bundle, Prototypes]:
-    """Embed `sentences` with the bundle's tower and write the bundle again with them as set `set_name`, in place or to `target`.
+    """Embed `sentences` with the bundle's tower, whose weights are where `text_tower` says, and write the bundle again with
+    them as set `set_name`, in place or to `target`.
 
     A set of that name is replaced. Every file is checked first: writing a changed one again would make it look right.
     """
     if not SET_NAME.fullmatch(set_name):
         raise BundleError(f"prototype set name {set_name!r}: expected letters, digits, dots, dashes and underscores.")
     space = opened.manifest.text_space
-    known = embed_labels(open_tower(space.tower), sentences)
+    known = embed_labels(open_space(space, name=text_tower), sentences)
     file = f"prototypes/{set_name}.safetensors"
     prototypes.require_same_space(known.text_space, space, found_in=Path(file), expected_by=opened.path)
     manifest = opened.manifest

@@ -21,7 +21,10 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[augmentation]` of a recipe; every default is off."""
 
     rotate: bool = False
-    """Turn each window by a rotation drawn evenly from all of SO(3)."""
+    """Turn each window by a rotation drawn evenly from all of SO(3) ..."""
+    upright: Share = 0.0
+    """... but for this share of them, which stay as they were worn and are not mirrored either: an encoder that sees the channels as they
+    are may then learn what a known mounting tells, and do without where gravity says that it is another."""
     mirror: bool = False
     """Mirror half of the windows: as worn on the other side of the body."""
     stretch: Share = 0.0
@@ -64,15 +67,17 @@ def augment(windows: Tensor, options: Augmentation, generator: Generator) -> Ten
     batch = len(windows)
     if options.low_pass:
         _low_pass(windows, options, generator)
+    worn = torch.rand(batch, 1, 1, generator=generator) < options.upright
     if options.rotate:
-        turns = rotations(batch, generator)
+        turns = torch.where(worn, torch.eye(3), rotations(batch, generator))
         windows = torch.cat([turns @ windows[:, :3], turns @ windows[:, 3:]], 1)
     scale = torch.ones(batch, 6, 1)
     scale[:, :3] += _spread(batch, options.acceleration_scale, generator)[:, None, None]
     scale[:, 3:] += _spread(batch, options.rate_scale, generator)[:, None, None]
     if options.mirror:
         # A point reflection turns accelerations about and leaves rates, which are axial vectors; with a rotation it is any mirror.
-        scale[:, :3] *= torch.where(torch.rand(batch, 1, 1, generator=generator) < 0.5, -1.0, 1.0)
+        mirrored = (torch.rand(batch, 1, 1, generator=generator) < 0.5) & ~worn
+        scale[:, :3] *= torch.where(mirrored, -1.0, 1.0)
     windows *= scale
     if options.acceleration_noise_m_s2 or options.rate_noise_rad_s:
         deviation = torch.tensor([options.acceleration_noise_m_s2, options.rate_noise_rad_s]).repeat_interleave(3)

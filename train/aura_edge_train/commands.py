@@ -18,7 +18,7 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         "--cache",
-        help="Where resampled recordings are kept [default: aura-edge in the user's cache].",
+        help="Where resampled recordings are kept (default: aura-edge in the user's cache).",
         metavar="FOLDER",
     ),
 ]
@@ -29,8 +29,12 @@ Threads = Annotated[int, typer.Option("--threads", help="Threads; 0 for one per 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file, or a shipped recipe: demo, tiny.", metavar="RECIPE")],
     data: Data,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder [default: runs/<name>].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder (default: runs/<name>).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes that read recordings the cache has not.", min=1)] = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write curves for TensorBoard as well.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Let a text or image tower fetch its weights.")] = False,
     cache: Cache = None,
     threads: Threads = 0,
 ) -> None:
@@ -42,7 +46,7 @@ def train(
     torch = require("torch", extra="train")
 
     from aura_edge_train import recipe as recipes
-    from aura_edge_train.loop import train as run_training
+    from aura_edge_train.running import train as run_training
 
     chosen = recipes.load(recipe)
     run = out or Path("runs") / chosen.name
@@ -50,7 +54,16 @@ def train(
     console = Console(stderr=True, soft_wrap=True)
     try:
         header = run_training(
-            chosen, data=data, run=run, cache=cache or default_cache(), resume=resume, console=console
+            chosen,
+            data=data,
+            run=run,
+            cache=cache or default_cache(),
+            resume=resume,
+            device=device,
+            jobs=jobs,
+            download=download,
+            tensorboard=tensorboard,
+            console=console,
         )
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: aura-edge train {recipe} --data {data} --out {run} --resume", err=True)
@@ -64,11 +77,11 @@ def train(
 def evaluate(
     data: Data,
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="The bundle to measure [default: the demo's].", metavar="FOLDER")
+        Path | None, typer.Option("--bundle", help="The bundle to measure (default: the demo's).", metavar="FOLDER")
     ] = None,
     data_set: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Data set; may be repeated [default: all that the bundle has prototypes for]."),
+        typer.Option("--set", help="Data set; may be repeated (default: all that the bundle has prototypes for)."),
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Whose windows: test, validation or train.")] = "test",
     rotate: Annotated[
@@ -100,8 +113,8 @@ def evaluate(
 
     require("torch", extra="train")
     from aura_edge_train.datasets import SPLITS
-    from aura_edge_train.evaluate import evaluate as measure
-    from aura_edge_train.report import show
+    from aura_edge_train.evaluation.evaluate import evaluate as measure
+    from aura_edge_train.evaluation.report import show
 
     if split not in SPLITS:
         raise typer.BadParameter(f"{split!r}: expected one of {', '.join(SPLITS)}.", param_hint="--split")

@@ -16,8 +16,11 @@ from torch import Generator, Tensor
 from aura_edge.encoders.checkpoint import Caption
 from aura_edge.errors import RecipeError
 from aura_edge_train.augment import crops
+from aura_edge_train.datasets.index import Segment
+from aura_edge_train.datasets.modalities import Skeleton
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.recipe import Data
+from aura_edge_train.videos import VideoRows
 
 WINDOW_STEP_S = 2.5
 """An epoch sees as many windows as would lie this far apart."""
@@ -25,21 +28,33 @@ POOL_STEP_S = 0.025
 """Windows that are drawn by caption start on a grid of this step."""
 
 
+COLUMNS = ("starts", "low", "high", "captions", "texts", "sets", "segments")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """Windows to cut: where each starts, which segment it must stay in, what it is called."""
+    """Windows to cut, one a row: (B,) each, -1 where a window has no such thing."""
 
     starts: Tensor
     low: Tensor
+    """First sample of the segment that it must stay in ..."""
     high: Tensor
+    """... and the one after its last."""
     captions: Tensor
+    """What it is called."""
+    texts: Tensor
+    """Row in `Corpus.texts` of what was said about it."""
+    sets: Tensor
+    """Number of its data set ..."""
+    segments: Tensor
+    """... and of its segment there."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def part(self, rows: Tensor | slice) -> Draw:
         """Some of them."""
-        return Draw(self.starts[rows], self.low[rows], self.high[rows], self.captions[rows])
+        return Draw(*(getattr(self, name)[rows] for name in COLUMNS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +66,14 @@ class Corpus:
     captions: tuple[Caption, ...]
     set_of: Tensor
     """(K,) number of the data set of each caption."""
-    parts: tuple[_Part, ...]
+    texts: tuple[str, ...]
+    """What was said, each sentence once."""
+    stores: tuple[Store, ...]
+    offsets: tuple[int, ...]
+    """Row of `signals` at which each of them begins."""
+    skeleton: Skeleton | None
+    """Of the motion capture of all that have any."""
+    parts: tuple[Part, ...]
 
     def cut(self, draw: Draw, length: int, stretch: float, generator: Generator) -> Tensor:
         """The windows of a draw: (B, 6, length)."""
@@ -60,31 +82,54 @@ class Corpus:
     def epoch(self, generator: Generator) -> Draw:
         """The windows of one epoch, shuffled."""
         draws = [part.draw(generator) for part in self.parts]
-        everything = Draw(
-            *(torch.cat([getattr(draw, name) for draw in draws]) for name in ("starts", "low", "high", "captions"))
-        )
+        everything = Draw(*(torch.cat([getattr(draw, name) for draw in draws]) for name in COLUMNS))
         return everything.part(torch.randperm(len(everything), generator=generator))
 
 
-def build(stores: Sequence[Store], data: Sequence[Data], window_samples: int) -> Corpus:
-    """Put the training subjects of `stores` together, each drawn from as its entry in `data` says."""
-    signals: list[Tensor] = []
-    parts: list[_Part] = []
+def build(
+    stores: Sequence[Store],
+    data: Sequence[Data],
+    window_samples: int,
+    videos: Sequence[VideoRows | None] = (),
+) -> Corpus:
+    """Put the training subjects of `stores` together, each drawn from as its entry in `data` says; `videos` are the embedded ones of each."""
+    parts: list[Part] = []
     captions: list[Caption] = []
     set_of: list[int] = []
-    offset = 0
+    texts: dict[str, int] = {}
+    offsets: list[int] = []
+    samples = 0
     for number, (store, entry) in enumerate(zip(stores, data, strict=True)):
-        parts.append(_Part.of(store, entry, window_samples, offset, len(captions)))
-        signals.append(torch.from_numpy(store.signals))
+        has_video = bool(videos) and videos[number] is not None
+        parts.append(Part.of(store, entry, window_samples, number, samples, len(captions), texts, has_video))
         captions += store.data_set.captions
         set_of += [number] * len(store.data_set.captions)
-        offset += len(store.signals)
-    whole = torch.cat(signals) if len(signals) > 1 else signals[0]
-    return Corpus(whole, tuple(captions), torch.tensor(set_of), tuple(parts))
+        offsets.append(samples)
+        samples += len(store.signals)
+    signals = [torch.from_numpy(store.signals) for store in stores]
+    return Corpus(
+        torch.cat(signals) if len(signals) > 1 else signals[0],
+        tuple(captions),
+        torch.tensor(set_of, dtype=torch.int64),
+        tuple(texts),
+        tuple(stores),
+        tuple(offsets),
+        _one_skeleton(stores),
+        tuple(parts),
+    )
+
+
+def _one_skeleton(stores: Sequence[Store]) -> Skeleton | None:
+    found = {store.data_set.skeleton: store.data_set.name for store in stores if store.data_set.skeleton is not None}
+    if len(found) > 1:
+        raise RecipeError(
+            f"{' and '.join(found.values())} have motion capture of different joints; one encoder can take one kind. Train on them apart."
+        )
+    return next(iter(found), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class Part:
     """One data set's share of the corpus: a pool of places, and how an epoch draws from it."""
 
     starts: Tensor
@@ -99,38 +144,55 @@ class _Part:
     """(W,) for each evaluation-like window of the set: the first place of its segment in the pool ..."""
     count: Tensor
     """... and how many places that segment has."""
+    texts: Tensor
+    """(P,) row of what was said about each; -1 for nothing."""
+    sets: Tensor
+    segments: Tensor
     by_caption: tuple[Tensor, ...]
     """For each caption its rows in the pool."""
     taken: Tensor
-    """(P,) False where a window is left out because nothing moves in it."""
+    """(P,) False where a window is left out: it has no caption, or nothing moves in it."""
     per_caption: int
 
     @staticmethod
-    def of(store: Store, entry: Data, window: int, offset: int, first_caption: int) -> _Part:
+    def of(
+        store: Store,
+        entry: Data,
+        window: int,
+        number: int,
+        offset: int,
+        first_caption: int,
+        texts: dict[str, int],
+        has_video: bool,
+    ) -> Part:
+        """The places of one data set, counted on from the sets before it; `texts` gains what was said."""
         segments = store.segments("train", window)
         if not segments:
             raise RecipeError(f"{entry.name}: no training recording is as long as a window ({window} samples).")
-        step = max(1, round(POOL_STEP_S * store.index.rate_hz))
-        every = round(WINDOW_STEP_S * store.index.rate_hz)
-        lengths = np.array([segment.length for segment in segments])
-        origins = np.array([segment.start for segment in segments], dtype=np.int64)
-        places = (lengths - window) // step + 1
-        windows = (lengths - window) // every + 1
-        segment_of = np.repeat(np.arange(len(segments)), places)
-        before = np.cumsum(places) - places
-        starts = origins[segment_of] + (np.arange(int(places.sum())) - before[segment_of]) * step
-        captions = store.captions(starts, window)
-        kinds = len(store.data_set.captions)
-        by_caption = tuple(torch.from_numpy(np.flatnonzero(captions == kind)) for kind in range(kinds))
-        return _Part(
+        starts, first, count, said = (
+            _around_moments(store, entry, window) if entry.moments else _anywhere(store, segments, window)
+        )
+        numbers = store.segments_at(starts)
+        origins = np.array([segment.start for segment in store.index.segments], np.int64)[numbers]
+        lengths = np.array([segment.length for segment in store.index.segments], np.int64)[numbers]
+        captions = store.captions(starts, window) if store.data_set.captions else np.full(len(starts), -1, np.int64)
+        by_caption = [np.flatnonzero(captions == kind) for kind in range(len(store.data_set.captions))]
+        text_rows = [texts.setdefault(text, len(texts)) for text in said]
+        usable = _moves(store, entry, starts, captions, window)
+        if not (entry.moments or store.pose is not None or has_video):
+            usable &= captions >= 0  # nothing else is known of them
+        return Part(
             starts=torch.from_numpy(starts + offset),
-            captions=torch.from_numpy(captions + first_caption),
-            low=torch.from_numpy(origins[segment_of] + offset),
-            high=torch.from_numpy((origins + lengths)[segment_of] + offset),
-            first=torch.from_numpy(np.repeat(before, windows)),
-            count=torch.from_numpy(np.repeat(places, windows)),
-            taken=torch.from_numpy(_moves(store, entry, starts, captions, window)),
-            by_caption=tuple(rows for rows in by_caption if len(rows)),
+            captions=torch.from_numpy(np.where(captions >= 0, captions + first_caption, -1)),
+            low=torch.from_numpy(origins + offset),
+            high=torch.from_numpy(origins + lengths + offset),
+            first=torch.from_numpy(first),
+            count=torch.from_numpy(count),
+            taken=torch.from_numpy(usable),
+            texts=torch.tensor(text_rows, dtype=torch.int64) if text_rows else torch.full((len(starts),), -1),
+            sets=torch.full((len(starts),), number),
+            segments=torch.from_numpy(numbers),
+            by_caption=tuple(torch.from_numpy(rows) for rows in by_caption if len(rows)),
             per_caption=entry.windows_per_caption,
         )
 
@@ -142,7 +204,38 @@ class _Part:
         else:
             rows = self.first + (torch.rand(len(self.first), generator=generator) * self.count).long()
         rows = rows[self.taken[rows]]
-        return Draw(self.starts[rows], self.low[rows], self.high[rows], self.captions[rows])
+        return Draw(*(getattr(self, name)[rows] for name in COLUMNS))
+
+
+def _anywhere(
+    store: Store, segments: Sequence[Segment], window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Sequence[str]]:
+    """Places on a fine grid of every segment; for each window of an epoch the first place of its segment and their number."""
+    step = max(1, round(POOL_STEP_S * store.index.rate_hz))
+    every = round(WINDOW_STEP_S * store.index.rate_hz)
+    lengths = np.array([segment.length for segment in segments])
+    origins = np.array([segment.start for segment in segments], dtype=np.int64)
+    places = (lengths - window) // step + 1
+    windows = (lengths - window) // every + 1
+    segment_of = np.repeat(np.arange(len(segments)), places)
+    before = np.cumsum(places) - places
+    starts = origins[segment_of] + (np.arange(int(places.sum())) - before[segment_of]) * step
+    return starts, np.repeat(before, windows), np.repeat(places, windows), ()
+
+
+def _around_moments(
+    store: Store, entry: Data, window: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Sequence[str]]:
+    """One place for each moment of the kinds that the recipe names, and what was said there."""
+    starts, texts, kinds = store.moment_windows("train", window)
+    chosen = np.isin(kinds, entry.moments)
+    if not chosen.any():
+        there = ", ".join(sorted(set(kinds.tolist()))) or "none"
+        raise RecipeError(
+            f"{entry.name}: no moment of kind {', '.join(entry.moments)} to train on; there are: {there}."
+        )
+    rows = np.arange(int(chosen.sum()))
+    return starts[chosen], rows, np.ones_like(rows), texts[chosen].tolist()
 
 
 def _moves(

@@ -1,19 +1,20 @@
 """The training loop, from top to bottom: recipe and data in, the best encoder by its validation subjects out.
 
     <run>/checkpoint.safetensors, .json   the best encoder so far: see `aura_edge.encoders.checkpoint`
+    <run>/mocap.safetensors, .json        and that of motion capture, where there is one: see `mocap.py`
     <run>/state.safetensors               where the run stands: see `state.py`
     <run>/windows.safetensors             validation windows on which an export can be compared with the encoder
-    <run>/log.jsonl                       one line per step (loss, learning rate) and one per epoch (validation scores)
+    <run>/log.jsonl                       one line per step (losses, learning rate) and one per epoch (validation scores)
 
-Killed at any moment and resumed, a run gives the same losses and the same weights as one that was left alone.
+Killed at any moment and resumed, a run gives the same losses and the same weights as one that was left alone. Started by `torchrun`, every
+process takes its part of each batch, and the first one validates and writes.
 """
 
 from __future__ import annotations
 
-import copy
 import math
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,24 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress as Bar
 from safetensors.numpy import save as to_safetensors
-from torch import Generator, Tensor, nn
+from torch import Generator
 
 from aura_edge import encoders
 from aura_edge.encoders import checkpoint
 from aura_edge.errors import RecipeError
-from aura_edge.manifest import SignalSpec
-from aura_edge.text import TextTower, open_tower
-from aura_edge_train import augment, corpus, datasets, metrics, provenance, sentences, state, zero_shot
-from aura_edge_train.datasets.store import Store, open_store
+from aura_edge.manifest import EncoderSpec, SignalSpec, TextSpace
+from aura_edge.text import TextTower
+from aura_edge_train import corpus, gathering, mocap, provenance, sentences, state
+from aura_edge_train.batches import Batcher
+from aura_edge_train.curves import Curves
+from aura_edge_train.datasets.index import POSE_RATE_HZ
+from aura_edge_train.datasets.store import Store
+from aura_edge_train.gathering import Process
 from aura_edge_train.journal import Journal
-from aura_edge_train.objectives import InfoNce
-from aura_edge_train.recipe import Optimisation, Recipe
+from aura_edge_train.learner import Learner
+from aura_edge_train.recipe import Optimisation, Phase, Recipe
+from aura_edge_train.validation import Validation, Validator
+from aura_edge_train.videos import VideoRows
 
 LOG = "log.jsonl"
 WINDOWS = "windows.safetensors"
@@ -43,117 +50,203 @@ LEFT_WINDOWS = 64
 """Of each data set."""
 LOWEST_RATE = 1e-6
 """Added to the learning rate, so that the last step still does something."""
-
-
-def train(
-    recipe: Recipe,
-    *,
-    data: Path,
-    run: Path,
-    cache: Path,
-    resume: bool = False,
-    console: Console | None = None,
-) -> checkpoint.Header:
-    """Train what `recipe` says on the recordings below `data` and leave the best encoder in the folder `run`."""
-    console = console or Console(quiet=True)
-    if (run / state.STATE).exists() and not resume:
-        raise RecipeError(f"{run}: holds a run already. Go on with it (--resume), or choose another folder (--out).")
-    signal = SignalSpec()
-    sets = [datasets.get(entry.name) for entry in recipe.data]
-    stores = [open_store(s, data, cache=cache, rate_hz=signal.rate_hz, console=console) for s in sets]
-    return fit(recipe, stores, open_tower(recipe.text_tower), signal, run=run, console=console)
+NO_TOWER = "none"
+ALONE = Process()
+CPU = torch.device("cpu")
 
 
 def fit(
     recipe: Recipe,
     stores: Sequence[Store],
-    tower: TextTower,
+    tower: TextTower | None,
     signal: SignalSpec,
     *,
     run: Path,
     console: Console,
+    videos: Sequence[VideoRows | None] = (),
+    device: torch.device = CPU,
+    process: Process = ALONE,
+    curves: Curves | None = None,
     after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> checkpoint.Header:
     """Train on opened stores, going on from the state in `run` if there is one."""
-    plan, samples, stretch = recipe.optimisation, signal.window_samples, recipe.augmentation.stretch
-    whole = corpus.build(stores, recipe.data, samples)
-    spoken = sentences.embed(tower, whole.captions)
-    prototypes = [sentences.embed_prototypes(tower, store.data_set.captions) for store in stores]
+    plan, samples = recipe.optimisation, signal.window_samples
+    whole = corpus.build(stores, recipe.data, samples, videos)
+    spoken = sentences.embed(tower, whole.captions) if tower is not None and whole.captions else None
+    told = torch.from_numpy(tower.embed(whole.texts)) if tower is not None and whole.texts else None
+    batcher = Batcher(whole, recipe, samples, spoken, told, tuple(videos))
+    specs = _specs(recipe, whole, tower, samples)
+    learner = Learner(recipe, specs, whole.set_of, device)
+    validator = Validator(recipe, stores, tower, samples, device)
+    if plan.batch % process.count:
+        raise RecipeError(
+            f"a batch of {plan.batch} cannot be split evenly over {process.count} processes. Choose a multiple."
+        )
 
-    options = recipe.encoder.options | {"dimension": tower.space.dimension, "window_samples": samples}
-    spec = encoders.make_spec(recipe.encoder.kind, options)
-    torch.manual_seed(recipe.seed)
-    encoder, objective = encoders.build(spec).train(), InfoNce(recipe.objective)
-    average = copy.deepcopy(encoder).eval()
-    optimiser = _optimiser(encoder, objective, plan)
-
-    progress = state.Progress(0, 0, -math.inf, recipe.digest, tuple(store.index.digest for store in stores))
-    modules = {"encoder": encoder, "average": average, "objective": objective}
+    progress = state.Progress(recipe.digest, tuple(store.index.digest for store in stores))
     if (run / state.STATE).exists():
-        progress = state.read(run / state.STATE, progress, modules, optimiser)
-    leave_windows(run, stores, samples)
+        progress = state.read(run / state.STATE, progress, learner.modules, learner.optimiser)
+    if process.is_first:
+        leave_windows(run, stores, samples)
     log = Journal(run / LOG, progress.epochs_done)
     header = checkpoint.Header(
         name=recipe.name,
-        encoder=spec,
+        encoder=specs["imu"],
         signal=signal,
-        text_space=tower.space,
-        captions={store.data_set.name: store.data_set.captions for store in stores},
+        text_space=_space(recipe, tower),
+        captions=_captions(stores) if tower is not None else {},
         training=provenance.describe(recipe, stores, samples),
     )
-    step, best = progress.step, progress.best_score
-    for epoch in range(progress.epochs_done, plan.epochs):
-        generator = _seed(recipe.seed, epoch)
-        draw = whole.epoch(generator)
-        steps = len(draw) // plan.batch
-        if steps == 0:
-            raise RecipeError(
-                f"an epoch of {len(draw)} windows is less than one batch of {plan.batch}: make the batch smaller."
+    for number, phase in enumerate(recipe.schedule):
+        if number < progress.phase:
+            continue
+        if number > progress.phase:  # what was best at another task is no measure of this one
+            progress = msgspec.structs.replace(
+                progress, phase=number, phase_epochs=0, phase_step=0, best_score=-1.0, stale=0
             )
-        losses = []
-        with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"epoch {epoch + 1}/{plan.epochs}", total=steps)
-            for number in range(steps):
-                rate = learning_rate(step, steps * plan.epochs, plan)
-                batch = draw.part(slice(number * plan.batch, (number + 1) * plan.batch))
-                windows = augment.augment(whole.cut(batch, samples, stretch, generator), recipe.augmentation, generator)
-                with _precision(plan):
-                    embeddings = encoder(windows)
-                loss = objective(embeddings.float(), spoken.draw(generator), batch.captions, whole.set_of)
-                _update(loss, [*encoder.parameters(), *objective.parameters()], optimiser, rate, plan)
-                _follow(average, encoder, min(plan.averaging, (1 + step) / (10 + step)))
-                losses.append(loss.item())
-                log.add(epoch=epoch, step=step, loss=losses[-1], learning_rate=rate)
-                step += 1
-                bar.update(task, advance=1, description=f"epoch {epoch + 1}/{plan.epochs} loss {losses[-1]:.3f}")
-        if not math.isfinite(sum(losses)):
-            raise RecipeError(
-                f"epoch {epoch + 1}: the loss is no longer finite. Lower the learning rate ({plan.learning_rate:g})."
+        learner.begin(phase)
+        while not _is_over(progress, phase, plan):
+            progress, losses = _epoch(recipe, phase, batcher, learner, progress, process, log, console)
+            found = validator.measure(learner.average, phase) if process.is_first else None
+            score = gathering.agree(0.0 if found is None else found.score)
+            better = score > progress.best_score
+            progress = msgspec.structs.replace(
+                progress, best_score=max(score, progress.best_score), stale=0 if better else progress.stale + 1
             )
+            if found is not None:
+                if better:
+                    if found.calibration is not None:
+                        progress = msgspec.structs.replace(progress, decision=found.calibration.decision)
+                    header = _keep(run, learner, header, found, progress, whole, recipe)
+                log.add(
+                    epoch=progress.epochs_done - 1,
+                    mean_losses=losses,
+                    temperatures=learner.temperatures,
+                    score=score,
+                    **found.record,
+                )
+                log.write()
+                state.write(run / state.STATE, progress, learner.modules, learner.optimiser)
+                if curves is not None:
+                    curves.epoch(progress.step, losses, learner.temperatures, found)
+                console.print(
+                    f"epoch {progress.epochs_done}/{_total(recipe)}  loss {losses['loss']:.3f}  {found.sentence}"
+                )
+            after_epoch(progress.epochs_done - 1)
+    return checkpoint.load(run).header if process.is_first else header
 
-        answers = {
-            store.data_set.name: zero_shot.answer(embedder(average), vectors, store, "validation", samples)
-            for store, vectors in zip(stores, prototypes, strict=True)
-        }
-        scores = {name: metrics.score(each.truth, each.best) for name, each in answers.items()}
-        mean = float(np.mean([each.macro_f1 for each in scores.values()]))
-        if mean > best:
-            best = mean
-            calibration = zero_shot.calibrate(answers)
-            kept = {"right_kept": calibration.right_kept, "wrong_caught": calibration.wrong_caught}
-            measured = {"validation": scores, "calibration": kept, "epoch": epoch + 1}
-            header = msgspec.structs.replace(
-                header, decision=calibration.decision, metrics=msgspec.to_builtins(measured)
+
+def _epoch(
+    recipe: Recipe,
+    phase: Phase,
+    batcher: Batcher,
+    learner: Learner,
+    progress: state.Progress,
+    process: Process,
+    log: Journal,
+    console: Console,
+) -> tuple[state.Progress, dict[str, float]]:
+    """Learn from every window of an epoch once; give the progress after it, and the mean of each loss."""
+    plan, epoch = recipe.optimisation, progress.epochs_done
+    shared, own = _generators(recipe.seed, epoch, process)
+    draw = batcher.corpus.epoch(shared)
+    steps = len(draw) // plan.batch
+    if steps == 0:
+        raise RecipeError(
+            f"an epoch of {len(draw)} windows is less than one batch of {plan.batch}: make the batch smaller."
+        )
+    modalities = frozenset(modality for name in phase.pairs for modality in name.split("-"))
+    batches = batcher.batches(draw, plan.batch, process.share(plan.batch), shared, own, modalities)
+    title = f"epoch {epoch + 1}/{_total(recipe)}"
+    sums: dict[str, list[float]] = {}
+    start_s, waited_s = time.perf_counter(), 0.0
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=steps)
+        for number in range(steps):
+            asked_s = time.perf_counter()
+            batch = next(batches)
+            waited_s += time.perf_counter() - asked_s
+            rate = learning_rate(progress.phase_step + number, steps * phase.epochs, plan)
+            losses = learner.step(batch, phase, rate, progress.step + number)
+            log.add(epoch=epoch, step=progress.step + number, learning_rate=rate, **losses)
+            for name, loss in losses.items():
+                sums.setdefault(name, []).append(loss)
+            bar.update(task, advance=1, description=f"{title} loss {losses['loss']:.3f}")
+    means = {name: float(np.mean(each)) for name, each in sums.items()}
+    if not math.isfinite(means["loss"]):
+        raise RecipeError(
+            f"epoch {epoch + 1}: the loss is no longer finite. Lower the learning rate ({plan.learning_rate:g})."
+        )
+    took_s = time.perf_counter() - start_s
+    if process.is_first:
+        console.print(
+            f"{title}  {steps * plan.batch / took_s:.0f} windows/s, {waited_s / took_s:.1%} of the time waiting for them"
+        )
+    return msgspec.structs.replace(
+        progress,
+        epochs_done=epoch + 1,
+        step=progress.step + steps,
+        phase_epochs=progress.phase_epochs + 1,
+        phase_step=progress.phase_step + steps,
+    ), means
+
+
+def _is_over(progress: state.Progress, phase: Phase, plan: Optimisation) -> bool:
+    return progress.phase_epochs >= phase.epochs or bool(plan.patience and progress.stale >= plan.patience)
+
+
+def _total(recipe: Recipe) -> int:
+    return sum(phase.epochs for phase in recipe.schedule)
+
+
+def _space(recipe: Recipe, tower: TextTower | None) -> TextSpace:
+    """That of the tower; an encoder that was aligned without one is in no text's space, and has no captions."""
+    return TextSpace(NO_TOWER, "", recipe.dimension) if tower is None else tower.space
+
+
+def _captions(stores: Sequence[Store]) -> dict[str, tuple[checkpoint.Caption, ...]]:
+    return {store.data_set.name: store.data_set.captions for store in stores if store.data_set.captions}
+
+
+def _specs(
+    recipe: Recipe, whole: corpus.Corpus, tower: TextTower | None, window_samples: int
+) -> dict[str, EncoderSpec]:
+    """What each modality's encoder is; the embedding is as long as the text tower's, the input as the data."""
+    dimension = recipe.dimension if tower is None else tower.space.dimension
+    kind, options = recipe.encoder.resolved()
+    specs = {"imu": encoders.make_spec(kind, options | {"dimension": dimension, "window_samples": window_samples})}
+    if recipe.mocap is not None:
+        if whole.skeleton is None:
+            raise RecipeError(
+                "[mocap], and no data set with motion capture. Add one (utd-mhad, ego-exo4d), or leave it out."
             )
-            header = checkpoint.save(run, average, header)
-        log.add(epoch=epoch, mean_loss=float(np.mean(losses)), temperature=objective.temperature, validation=scores)
-        log.write()
-        progress = msgspec.structs.replace(progress, epochs_done=epoch + 1, step=step, best_score=best)
-        state.write(run / state.STATE, progress, modules, optimiser)
-        shown = "  ".join(f"{n}: accuracy {s.accuracy:.3f}, macro-F1 {s.macro_f1:.3f}" for n, s in scores.items())
-        console.print(f"epoch {epoch + 1}/{plan.epochs}  loss {np.mean(losses):.3f}  {shown}")
-        after_epoch(epoch)
-    return checkpoint.load(run).header
+        kind, options = recipe.mocap.resolved()
+        frames = round(window_samples / whole.stores[0].index.rate_hz * POSE_RATE_HZ)
+        given = {"dimension": dimension, "window_samples": frames, "channels": whole.skeleton.channels}
+        specs["mocap"] = encoders.make_spec(kind, options | given)
+    return specs
+
+
+def _keep(
+    run: Path,
+    learner: Learner,
+    header: checkpoint.Header,
+    found: Validation,
+    progress: state.Progress,
+    whole: corpus.Corpus,
+    recipe: Recipe,
+) -> checkpoint.Header:
+    """Write the best encoders so far."""
+    measured = msgspec.to_builtins(found.record | {"epoch": progress.epochs_done})
+    header = msgspec.structs.replace(header, decision=progress.decision, metrics=measured)
+    if recipe.mocap is not None and whole.skeleton is not None:
+        spec = learner.specs["mocap"]
+        mocap.save(
+            run,
+            learner.average["mocap"],
+            mocap.Header(encoder=spec, joints=whole.skeleton.joints, rate_hz=POSE_RATE_HZ, made_ready=recipe.mocap),
+        )
+    return checkpoint.save(run, learner.average["imu"], header)
 
 
 def learning_rate(step: int, steps: int, plan: Optimisation) -> float:
@@ -183,50 +276,11 @@ def leave_windows(run: Path, stores: Sequence[Store], samples: int) -> None:
         ) from error
 
 
-def embedder(encoder: nn.Module) -> zero_shot.Embed:
-    """`encoder` as a function of arrays."""
+def _generators(seed: int, epoch: int, process: Process) -> tuple[Generator, Generator]:
+    """Of an epoch: the one that all processes share, and this one's own. The global one, which dropout draws from, is seeded too."""
 
-    def embed(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            vectors: NDArray[np.float32] = encoder(torch.from_numpy(windows)).numpy()
-        return vectors
+    def mixed(*numbers: int) -> int:
+        return int(np.random.SeedSequence([seed, epoch, *numbers]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
-    return embed
-
-
-def _optimiser(encoder: nn.Module, objective: InfoNce, plan: Optimisation) -> torch.optim.AdamW:
-    """AdamW that decays matrices and filters only: not biases, norms, positions or the temperature."""
-    named = [*encoder.named_parameters(), *objective.named_parameters()]
-    decayed = [p for name, p in named if p.ndim > 1 and name != "positions"]
-    others = [p for name, p in named if not (p.ndim > 1 and name != "positions")]
-    groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, fused=True)
-
-
-def _seed(seed: int, epoch: int) -> Generator:
-    """The generator of an epoch; the global one, which dropout draws from, is seeded too."""
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    torch.manual_seed(mixed)
-    return Generator().manual_seed(mixed)
-
-
-def _precision(plan: Optimisation) -> AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16) if plan.precision == "bf16" else nullcontext()
-
-
-def _update(
-    loss: Tensor, parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer, rate: float, plan: Optimisation
-) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.zero_grad()
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(parameters, plan.clip)
-    optimiser.step()
-
-
-def _follow(average: nn.Module, encoder: nn.Module, past: float) -> None:
-    """Move the running mean of the weights towards the weights."""
-    with torch.no_grad():
-        for mean, now in zip(average.parameters(), encoder.parameters(), strict=True):
-            mean.lerp_(now, 1 - past)
+    torch.manual_seed(mixed(2, process.rank))
+    return Generator().manual_seed(mixed(0)), Generator().manual_seed(mixed(1, process.rank))

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aura_edge_train.alignment import Pair
+
 FORBIDDEN = -1e4
 """A logit that takes part in no softmax, small enough for bfloat16 and large enough for nothing."""
 
@@ -22,6 +24,8 @@ FORBIDDEN = -1e4
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[objective]` of a recipe."""
 
+    captions: bool = True
+    """Whether windows look for their own among all captions; what follows is about that."""
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.07
     """Where the learned temperature starts."""
     lowest_temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.01
@@ -32,6 +36,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of a window's target spread over all its candidates."""
     across_sets: bool = True
     """Whether sentences of other data sets are candidates for a window; what they say may be true of it as well."""
+    pairs: tuple[Pair, ...] = ()
+    """Modalities that are to agree, each with its own loss: see `alignment`."""
 
 
 class InfoNce(nn.Module):

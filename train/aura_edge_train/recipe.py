@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from aura_edge.encoders import presets
 from aura_edge.errors import RecipeError
+from aura_edge_train.alignment import Modality
 from aura_edge_train.augment import Augmentation
 from aura_edge_train.objectives import Objective
 
@@ -32,8 +34,28 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 class Encoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[encoder]`: what `encoders.build` makes; `dimension` comes from the text tower, `window_samples` from the signal."""
 
-    kind: str
+    kind: str = ""
+    preset: str = ""
+    """One of `encoders.presets`, in place of a kind."""
     options: dict[str, Any] = {}
+    """Those of a preset are kept where nothing is said here."""
+
+    def __post_init__(self) -> None:
+        if bool(self.kind) == bool(self.preset):
+            raise ValueError("an encoder has either a kind or a preset")
+
+    def resolved(self) -> tuple[str, dict[str, Any]]:
+        """Kind and options. Raises `BundleError` for an unknown preset, and for one that leaves something open."""
+        return presets.resolve(self.preset, self.options) if self.preset else (self.kind, self.options)
+
+
+class Mocap(Encoder, frozen=True, forbid_unknown_fields=True):
+    """`[mocap]`: the encoder of motion capture; `channels` and `window_samples` come from the data."""
+
+    about: Literal["frame", "window"] = "frame"
+    """The pelvis is at the origin in each frame, or at the start of the window, so that its path stays."""
+    face_forward: bool = True
+    """Turn each window so that the body faces one way: where it faces is nothing an IMU could know."""
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,12 +69,16 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rest does not do what the recording is called after. 0 leaves out none."""
     quiet_groups_kept: tuple[str, ...] = ()
     """Groups of captions whose quiet windows stay: after a fall, lying still belongs to it."""
+    moments: tuple[str, ...] = ()
+    """Kinds of free text (`narration`, `atomic`, `commentary`) around whose moments windows are cut, each moment once an epoch, in place
+    of windows at random places."""
 
 
 class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[optimisation]`: AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), linear warm-up, cosine to zero."""
 
-    epochs: Count
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of a run without `[[phases]]`, which say their own."""
     batch: Count = 256
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.05
@@ -65,6 +91,22 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weight of the past in the running mean of the weights, which is what is validated and kept; 0 for none."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of matrix products in training; validation and everything kept are fp32."""
+    pieces: Count = 1
+    """A batch is embedded in so many pieces, where memory is short; its loss and gradients stay those of the whole."""
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """A phase ends after so many epochs without a better validation score; 0 for never."""
+
+
+class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[phases]]`: some epochs in which only some of the objective counts, as in AURA-MFM's progressive training."""
+
+    epochs: Count
+    captions: bool = True
+    """Whether windows look for their captions."""
+    pairs: tuple[str, ...] = ()
+    """Those of `objective.pairs` that count, by name: `imu-mocap`."""
+    frozen: tuple[Modality, ...] = ()
+    """Modalities whose encoders stay as they are."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,8 +118,43 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimisation: Optimisation
     augmentation: Augmentation = Augmentation()
     objective: Objective = Objective()
+    mocap: Mocap | None = None
+    phases: tuple[Phase, ...] = ()
+    """None: one of `optimisation.epochs`, in which everything counts."""
     text_tower: str = "all-MiniLM-L6-v2"
+    """Empty for a run that aligns without any."""
+    dimension: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Length of the embeddings where no text tower says it."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = {pair.name for pair in self.objective.pairs}
+        used = {modality for pair in self.objective.pairs for modality in pair.between}
+        if bool(self.text_tower) == bool(self.dimension):
+            raise ValueError("either text_tower or dimension says how long an embedding is; give one of them")
+        if not self.text_tower and (self.objective.captions or "text" in used):
+            raise ValueError("captions and pairs with text need a text_tower")
+        if ("mocap" in used) != (self.mocap is not None):
+            raise ValueError("[mocap] and a pair with mocap go together")
+        if bool(self.phases) == bool(self.optimisation.epochs):
+            raise ValueError("either optimisation.epochs or [[phases]] say how long it takes; give one of them")
+        if not self.objective.captions and not names:
+            raise ValueError("nothing to learn: objective.captions is off, and there are no objective.pairs")
+        for phase in self.phases:
+            if unknown := set(phase.pairs) - names:
+                raise ValueError(
+                    f"a phase names {', '.join(sorted(unknown))}; objective.pairs has {', '.join(sorted(names)) or 'none'}"
+                )
+            if not phase.pairs and not (phase.captions and self.objective.captions):
+                raise ValueError("a phase in which nothing counts")
+            if phase.frozen and {"imu", *(["mocap"] if self.mocap else [])} <= set(phase.frozen):
+                raise ValueError("a phase in which every encoder is frozen")
+
+    @property
+    def schedule(self) -> tuple[Phase, ...]:
+        """Its phases, one at least."""
+        pairs = tuple(pair.name for pair in self.objective.pairs)
+        return self.phases or (Phase(self.optimisation.epochs, self.objective.captions, pairs),)
 
     @property
     def digest(self) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
+from aura_edge.manifest import DecisionSpec
 
 STATE = "state.safetensors"
 
@@ -25,11 +26,21 @@ STATE = "state.safetensors"
 class Progress(msgspec.Struct, frozen=True):
     """How far a run has come."""
 
-    epochs_done: int
-    step: int
-    best_score: float
     recipe_digest: str
     data_digests: tuple[str, ...]
+    epochs_done: int = 0
+    step: int = 0
+    phase: int = 0
+    """Number of the phase that the last epoch was in ..."""
+    phase_epochs: int = 0
+    phase_step: int = 0
+    """... and how far in it."""
+    best_score: float = -1.0
+    """Of the epochs of this phase."""
+    stale: int = 0
+    """Epochs since then."""
+    decision: DecisionSpec = DecisionSpec()
+    """As it was calibrated last."""
 
 
 def write(path: Path, progress: Progress, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
@@ -89,3 +100,12 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
     }
+
+
+def step_of(path: Path) -> int:
+    """How many steps the state at `path` has seen; 0 where there is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return msgspec.json.decode((file.metadata() or {})["progress"], type=Progress).step
+    except (OSError, SafetensorError, KeyError, msgspec.DecodeError):
+        return 0

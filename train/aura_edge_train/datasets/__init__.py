@@ -1,14 +1,14 @@
 """The recordings that encoders are trained and tested on: what they are, who is in which split, what each window is called.
 
 A data set is a description (`DataSet`) and a reader; `DATA_SETS` names them. Adding one is a file beside this one with both, and a line in
-`DATA_SETS`.
+`DATA_SETS`. A set of many files also lists its `parts`, which several processes can read side by side.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -20,15 +20,26 @@ from numpy.typing import NDArray
 from aura_edge.encoders.checkpoint import Caption
 from aura_edge.errors import RecipeError
 from aura_edge.types import ImuChunk
+from aura_edge_train.datasets.modalities import Clip, Moment, Pose, Skeleton
 
 Split = Literal["train", "validation", "test"]
 SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 """What may be asked for by name."""
 
 DATA_SETS = {
+    "aria": "aura_edge_train.datasets.aria:ARIA",
+    "ego-exo4d": "aura_edge_train.datasets.ego_exo4d:EGO_EXO4D",
+    "ego4d": "aura_edge_train.datasets.ego4d:EGO4D",
+    "hapt": "aura_edge_train.datasets.hapt:HAPT",
     "made-up": "aura_edge_train.datasets.made_up:MADE_UP",
+    "motionsense": "aura_edge_train.datasets.motionsense:MOTIONSENSE",
+    "pamap2": "aura_edge_train.datasets.pamap2:PAMAP2",
     "sisfall": "aura_edge_train.datasets.sisfall:SISFALL",
     "sp-sw-har": "aura_edge_train.datasets.sp_sw_har:SP_SW_HAR",
+    "uci-har": "aura_edge_train.datasets.uci_har:UCI_HAR",
+    "usc-had": "aura_edge_train.datasets.usc_had:USC_HAD",
+    "utd-mhad": "aura_edge_train.datasets.utd_mhad:UTD_MHAD",
+    "utd-mhad-middle": "aura_edge_train.datasets.utd_mhad:UTD_MHAD_MIDDLE",
 }
 
 
@@ -45,6 +56,25 @@ class LabelledRecording:
     """(N,) device time of each labelled sample, in order."""
     labels: NDArray[np.int8]
     """(N,) index into the data set's classes, in force from that time on."""
+    moments: Sequence[Moment] = ()
+    """What was said about it."""
+    pose: Pose | None = None
+    clips: Sequence[Clip] = ()
+    split: Split | None = None
+    """Its split, where a list or its name decides; None where its subject does."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What the reader left out of it, by reason."""
+    zero_ns: int = 0
+    """Device time that its annotations, and lists of bad windows, call zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process reads at a time: one file, one person of an archive, one take."""
+
+    name: str
+    files: tuple[str, ...] = ()
+    """Below the folder of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +99,17 @@ class DataSet:
     read: Callable[[Path], Iterator[LabelledRecording]]
     """Its recordings below a folder, in a fixed order."""
     caption_of: Callable[[NDArray[np.int8], NDArray[np.int64], int], NDArray[np.int64]]
-    """(labels of all samples, starts of windows, their length) to the index of each window's caption."""
+    """(labels of all samples, starts of windows, their length) to the index of each window's caption, -1 for one that has none."""
+    parts: Callable[[Path], Sequence[Part]] | None = None
+    """Its parts below a folder, in a fixed order: what `read` gives is what `read_part` gives for one after the other."""
+    read_part: Callable[[Path, Part], Iterator[LabelledRecording]] | None = None
+    """The recordings of one part; both are functions of a module, since other processes call them."""
+    large: bool = False
+    """Whether its files are told apart by size and time of change, since reading them all to take their digest would take hours."""
+    pads_to_s: float = 0.0
+    """Segments shorter than this are extended to it, see `grid.pad`; 0 for a set whose recordings are longer than a window."""
+    skeleton: Skeleton | None = None
+    """The joints of its motion capture, where it has any."""
 
     def split_of(self, subject: str) -> Split:
         """Everyone who is in no other split trains."""
@@ -87,9 +127,9 @@ def get(name: str) -> DataSet:
     return found
 
 
-def read_captions(name: str) -> tuple[Caption, ...]:
-    """Captions of the data set `name` in `captions.json`."""
-    raw = resources.files(__package__).joinpath("captions.json").read_bytes()
+def read_captions(name: str, file: str = "captions.json") -> tuple[Caption, ...]:
+    """Captions of the data set `name` in `file`, beside this one."""
+    raw = resources.files(__package__).joinpath(file).read_bytes()
     return msgspec.json.decode(raw, type=dict[str, tuple[Caption, ...]])[name]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.resample import Resampler
-from aura_edge.types import NS_PER_S, GridBlock
+from aura_edge.types import NS_PER_S, GridBlock, ImuChunk
 from aura_edge_train.datasets import LabelledRecording
+from aura_edge_train.datasets.modalities import Span
+
+EDGE_S = 0.1
+"""An added sample holds the mean acceleration of so much of its end: one sample alone may be the peak of a shock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,22 +26,71 @@ class GridSegment:
     """(n, 6)."""
     labels: NDArray[np.int8]
     """(n,) class of each: that of the last sample read at or before it."""
+    t0_ns: int
+    """Device time of the first."""
+    padded: int = 0
+    """How many of them were added."""
 
 
-def segments_of(recording: LabelledRecording, rate_hz: float, counts: Counter[str]) -> Iterator[GridSegment]:
-    """Each segment of a recording; `counts` gains the samples `read`, `used` and refused by reason."""
+def segments_of(
+    recording: LabelledRecording, rate_hz: float, counts: Counter[str], *, bad: Sequence[Span] = ()
+) -> Iterator[GridSegment]:
+    """Each segment of a recording; `counts` gains the samples `read`, `used` and refused by reason.
+
+    Samples within one of `bad` are refused as `bad_window`: no window reaches into it, whoever cuts windows.
+    """
     resampler = Resampler(recording.rate_hz, rate_hz)
-    blocks = [block for chunk in recording.chunks for block in resampler.push(chunk)]
-    blocks += resampler.finish()
     pending: list[GridBlock] = []
-    for block in blocks:
-        pending.append(block)
-        counts["used"] += int(block.inputs.sum())
-        if block.ends_segment is not None:
-            signals = np.concatenate([each.samples for each in pending])
-            t_ns = pending[0].t0_ns + np.rint(np.arange(len(signals)) * (NS_PER_S / rate_hz)).astype(np.int64)
-            before = np.searchsorted(recording.t_ns, t_ns, side="right") - 1
-            yield GridSegment(signals, recording.labels[np.maximum(before, 0)])
-            pending = []
+
+    def whole(blocks: Sequence[GridBlock]) -> Iterator[GridSegment]:
+        for block in blocks:
+            pending.append(block)
+            counts["used"] += int(block.inputs.sum())
+            if block.ends_segment is not None:
+                signals = np.concatenate([each.samples for each in pending])
+                t0_ns = pending[0].t0_ns
+                t_ns = t0_ns + np.rint(np.arange(len(signals)) * (NS_PER_S / rate_hz)).astype(np.int64)
+                before = np.searchsorted(recording.t_ns, t_ns, side="right") - 1
+                yield GridSegment(signals, recording.labels[np.maximum(before, 0)], t0_ns)
+                pending.clear()
+
+    for chunk in recording.chunks:
+        yield from whole(resampler.push(_without(chunk, bad, counts)))
+    yield from whole(resampler.finish())
     counts["read"] += resampler.read
     counts.update(resampler.dropped)
+
+
+def pad(segment: GridSegment, length: int, rate_hz: float) -> GridSegment:
+    """`segment` extended to `length` samples as if the sensor had been at rest before and after, half of it on either side.
+
+    The accelerometer holds the mean of its first and of its last tenth of a second, so that gravity points where it did; the gyroscope reads
+    zero, since a direction of gravity that stays is a sensor that does not turn. Reflecting would be as true to physics (with the gyroscope's
+    sign turned), but plays the movement backwards: of a swipe to the left it makes one to the right.
+    """
+    missing = length - len(segment.signals)
+    if missing <= 0:
+        return segment
+    before = missing // 2
+    edge = max(1, round(EDGE_S * rate_hz))
+    signals = np.zeros((length, 6), np.float32)
+    signals[:before, :3] = segment.signals[:edge, :3].mean(0)
+    signals[before : length - (missing - before)] = segment.signals
+    signals[length - (missing - before) :, :3] = segment.signals[-edge:, :3].mean(0)
+    labels = np.pad(segment.labels, (before, missing - before), mode="edge")
+    t0_ns = segment.t0_ns - round(before * NS_PER_S / rate_hz)
+    return replace(segment, signals=signals, labels=labels, t0_ns=t0_ns, padded=missing)
+
+
+def _without(chunk: ImuChunk, bad: Sequence[Span], counts: Counter[str]) -> ImuChunk:
+    if not bad:
+        return chunk
+    kept = np.ones(len(chunk.t_ns), np.bool_)
+    for span in bad:
+        kept &= (chunk.t_ns < span.t0_ns) | (chunk.t_ns >= span.t1_ns)
+    refused = int((~kept).sum())
+    if not refused:
+        return chunk
+    counts["bad_window"] += refused
+    counts["read"] += refused
+    return replace(chunk, t_ns=chunk.t_ns[kept], samples=chunk.samples[kept])

@@ -16,7 +16,7 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.presets import preset
 from aura_edge.sources.recordings import read_trials
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
 
 CLASSES = tuple(f"D{n:02d}" for n in range(1, 20)) + tuple(f"F{n:02d}" for n in range(1, 16))
 
@@ -35,18 +35,28 @@ def _caption_of(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int
     return labels[starts].astype(np.int64)
 
 
+def _parts(folder: Path) -> list[Part]:
+    return [Part(file.stem, (file.relative_to(folder).as_posix(),)) for file in _files(folder)]
+
+
+def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
+    """The trials of one person."""
+    file = folder / part.files[0]
+    for trial in read_trials(file, preset("sisfall")):
+        activity, number = trial.segment
+        yield LabelledRecording(
+            name=f"{file.stem}/{activity}/{number}",
+            subject=file.stem,
+            rate_hz=trial.info.rate_hz,
+            chunks=[ImuChunk(trial.t_ns, trial.samples, host_ns=0)],
+            t_ns=trial.t_ns,
+            labels=np.repeat(codes(np.array([activity]), CLASSES, found_in=str(file)), len(trial.t_ns)),
+        )
+
+
 def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for file in _files(folder):
-        for trial in read_trials(file, preset("sisfall")):
-            activity, number = trial.segment
-            yield LabelledRecording(
-                name=f"{file.stem}/{activity}/{number}",
-                subject=file.stem,
-                rate_hz=trial.info.rate_hz,
-                chunks=[ImuChunk(trial.t_ns, trial.samples, host_ns=0)],
-                t_ns=trial.t_ns,
-                labels=np.repeat(codes(np.array([activity]), CLASSES, found_in=str(file)), len(trial.t_ns)),
-            )
+    for part in _parts(folder):
+        yield from _read_part(folder, part)
 
 
 SISFALL = DataSet(
@@ -60,4 +70,6 @@ SISFALL = DataSet(
     files=_files,
     read=_read,
     caption_of=_caption_of,
+    parts=_parts,
+    read_part=_read_part,
 )

@@ -6,9 +6,7 @@ and device, with a label per row. Its activities last 1 to 3 s, so that a window
 
 from __future__ import annotations
 
-import lzma
 import re
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +18,15 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.presets import preset
 from aura_edge.sources.recordings import read_recording
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
+from aura_edge_train.datasets.archives import read_members
 
 CLASSES = ("SEATED", "STANDING_UP", "WALKING", "TURNING", "SITTING_DOWN")
 TRANSITION_SHARE = 0.1
 """A window that holds more than this of standing up, or of sitting down, is called after it."""
 STANDING_UP_FIRST, SITTING_DOWN_LAST, WALKING_AND_TURNING = range(3)
 """Order of its captions."""
-_MEMBER = re.compile(r"DATA/s\d{2}/(?P<recording>s\d{2}_\d{2}_(?:sp|sw))\.csv")
+_MEMBER = re.compile(r"DATA/s\d{2}/(?P<name>s\d{2}_\d{2}_(?:sp|sw))\.csv")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -50,16 +49,26 @@ def _caption_of(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int
     return captions
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
+def _parts(folder: Path) -> list[Part]:
+    """One for each person."""
+    members = read_members(_files(folder)[0], _MEMBER)
+    return [Part(name) for name in sorted({recording.split("_")[0] for recording in members})]
+
+
+def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     (archive,) = _files(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        for file in _unpack(archive, Path(scratch)):
+        for name, content in sorted(read_members(archive, _MEMBER).items()):
+            if name.split("_")[0] != part.name:
+                continue
+            file = Path(scratch) / f"{name}.csv"
+            file.write_bytes(content)
             trial = read_recording(file, preset("sp-sw-har"))
             if trial.labels is None:
                 raise RecipeError(f"{archive}: {file.name} has no labels; expected a column `label`.")
             yield LabelledRecording(
                 name=file.stem,
-                subject=file.stem.split("_")[0],
+                subject=part.name,
                 rate_hz=trial.info.rate_hz,
                 chunks=[ImuChunk(trial.t_ns, trial.samples, host_ns=0)],
                 t_ns=trial.t_ns,
@@ -67,20 +76,9 @@ def _read(folder: Path) -> Iterator[LabelledRecording]:
             )
 
 
-def _unpack(archive: Path, folder: Path) -> list[Path]:
-    """Write the recordings of the archive to `folder`, under names of our own; nothing else in it is looked at."""
-    files = []
-    try:
-        with tarfile.open(archive, "r:xz") as tar:
-            for member in tar:
-                match = _MEMBER.fullmatch(member.name)
-                stream = tar.extractfile(member) if match and member.isfile() else None
-                if match and stream:
-                    files.append(folder / f"{match['recording']}.csv")
-                    files[-1].write_bytes(stream.read())
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        raise RecipeError(f"{archive}: cannot be read ({error}). Copy the archive again.") from error
-    return sorted(files)
+def _read(folder: Path) -> Iterator[LabelledRecording]:
+    for part in _parts(folder):
+        yield from _read_part(folder, part)
 
 
 SP_SW_HAR = DataSet(
@@ -94,4 +92,6 @@ SP_SW_HAR = DataSet(
     files=_files,
     read=_read,
     caption_of=_caption_of,
+    parts=_parts,
+    read_part=_read_part,
 )

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from aura_edge.errors import ParityError
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from aura_edge_train.evaluation.intervals import over_groups
 
 
 class Score(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,23 +50,27 @@ def score_in_full(
     Windows of one person are alike, so it is people who are drawn, with replacement (cluster bootstrap, Davison and Hinkley 1997).
     """
     plain = score(truth, answers)
-    rows = np.arange(len(labels))
-    of_person = np.stack(
+    of_person = confusions(truth, answers, subjects, len(labels))
+    accuracy, macro = over_groups(len(of_person), lambda drawn: measures(np.tensordot(drawn, of_person, 1)), seed=seed)
+    return msgspec.structs.replace(
+        plain,
+        accuracy_interval=accuracy,
+        macro_f1_interval=macro,
+        labels=tuple(labels),
+        confusion=tuple(tuple(row) for row in of_person.sum(0).tolist()),
+    )
+
+
+def confusions(
+    truth: NDArray[np.int64], answers: NDArray[np.int64], subjects: NDArray[np.str_], labels: int
+) -> NDArray[np.int64]:
+    """(P, L, L) the confusion matrix of each person, in the order of their names."""
+    rows = np.arange(labels)
+    return np.stack(
         [
             confusion_matrix(truth[subjects == person], answers[subjects == person], labels=rows)
             for person in np.unique(subjects)
         ]
-    )  # (P, L, L)
-    drawn = np.random.default_rng(seed).integers(len(of_person), size=(RESAMPLES, len(of_person)))
-    measured = np.array([measures(of_person[people].sum(0)) for people in drawn])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(measured, [tail, 1 - tail], axis=0)
-    return msgspec.structs.replace(
-        plain,
-        accuracy_interval=(float(low[0]), float(high[0])),
-        macro_f1_interval=(float(low[1]), float(high[1])),
-        labels=tuple(labels),
-        confusion=tuple(tuple(row) for row in of_person.sum(0).tolist()),
     )
 
 

@@ -18,10 +18,11 @@ from aura_edge.bundle import Bundle
 from aura_edge.encoders.checkpoint import Caption
 from aura_edge.engines import Engine
 from aura_edge.errors import RecipeError
-from aura_edge_train import augment, datasets, zero_shot
+from aura_edge_train import augment, datasets
 from aura_edge_train.datasets import Split
 from aura_edge_train.datasets.store import open_store
-from aura_edge_train.metrics import Score, score_in_full
+from aura_edge_train.evaluation import zero_shot
+from aura_edge_train.evaluation.metrics import Score, score_in_full
 
 SCHEMA = 1
 

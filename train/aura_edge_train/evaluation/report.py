@@ -9,8 +9,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from aura_edge_train.evaluate import Evaluation
-from aura_edge_train.metrics import Score
+from aura_edge_train.evaluation.evaluate import Evaluation
+from aura_edge_train.evaluation.metrics import Score
 
 WIDEST_MATRIX = 12
 """More labels than this make no readable matrix: then the most frequent confusions are listed."""

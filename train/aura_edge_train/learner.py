@@ -1,0 +1,129 @@
+"""What learns in a run: the encoders, the running mean of their weights, the losses, and how one step changes them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from aura_edge import encoders
+from aura_edge.errors import RecipeError
+from aura_edge.manifest import EncoderSpec
+from aura_edge_train import cached_gradients, gathering
+from aura_edge_train.alignment import Alignment, Embedded
+from aura_edge_train.batches import Batch
+from aura_edge_train.objectives import InfoNce
+from aura_edge_train.recipe import Optimisation, Phase, Recipe
+
+
+class Learner:
+    """Everything of a run that is kept when it is killed."""
+
+    def __init__(self, recipe: Recipe, specs: dict[str, EncoderSpec], set_of: Tensor, device: torch.device) -> None:
+        """`specs` are those of the encoders by modality, `imu` always; `set_of` (K,) tells the data set of each caption."""
+        torch.manual_seed(recipe.seed)
+        self.plan, self.specs, self.device = recipe.optimisation, specs, device
+        self.encoders = nn.ModuleDict({name: encoders.build(spec).train() for name, spec in specs.items()}).to(device)
+        self.average = copy.deepcopy(self.encoders).eval()
+        self.captions = InfoNce(recipe.objective).to(device)
+        self.alignment = Alignment(recipe.objective.pairs).to(device)
+        self.optimiser = _optimiser([self.encoders, self.captions, self.alignment], self.plan)
+        self._set_of = set_of.to(device)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """By the name under which a state keeps them."""
+        learned = {"encoder": self.encoders, "average": self.average, "objective": self.captions}
+        return learned | {"alignment": self.alignment} if self.alignment.losses else learned
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """Those that are learned, now."""
+        return {"captions": self.captions.temperature} | self.alignment.temperatures
+
+    def begin(self, phase: Phase) -> None:
+        """Let only those encoders learn that the phase does not freeze."""
+        for name, encoder in self.encoders.items():
+            frozen = name in phase.frozen
+            encoder.train(not frozen).requires_grad_(not frozen)
+
+    def step(self, batch: Batch, phase: Phase, rate: float, step: int) -> dict[str, float]:
+        """Learn from one batch; give its losses by name, and their sum as `loss`."""
+        batch = batch.to(self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad()
+        losses: dict[str, Tensor] = {}
+
+        def loss_of(parts: Sequence[tuple[Tensor, ...]]) -> Tensor:
+            losses.update(self._losses(batch, phase, [torch.cat(each) for each in zip(*parts, strict=True)]))
+            if not losses:
+                raise RecipeError(
+                    "a batch of which nothing could be learned: no captions, and no pair of two samples. Make the batch larger."
+                )
+            return torch.stack(list(losses.values())).sum()
+
+        total = cached_gradients.backward(self._pieces(batch), loss_of)
+        learning = [p for module in self.modules.values() for p in module.parameters() if p.grad is not None]
+        gathering.average_gradients(learning)
+        nn.utils.clip_grad_norm_(learning, self.plan.clip)
+        self.optimiser.step()
+        self._follow(min(self.plan.averaging, (1 + step) / (10 + step)))
+        return {"loss": float(total)} | {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _pieces(self, batch: Batch) -> list[Callable[[], tuple[Tensor, ...]]]:
+        size = -(-len(batch.windows) // self.plan.pieces)
+        rows = [slice(start, start + size) for start in range(0, len(batch.windows), size)]
+        return [partial(self._embed, batch, part) for part in rows]
+
+    def _embed(self, batch: Batch, rows: slice) -> tuple[Tensor, ...]:
+        with self._precision():
+            vectors = [self.encoders["imu"](batch.windows[rows])]
+            if batch.mocap is not None:
+                vectors.append(self.encoders["mocap"](batch.mocap[rows]))
+        return tuple(each.float() for each in vectors)
+
+    def _losses(self, batch: Batch, phase: Phase, vectors: list[Tensor]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        everything = torch.ones(len(vectors[0]), dtype=torch.bool, device=self.device)
+        if phase.captions and batch.sentences is not None:
+            windows, captions = gathering.gather(vectors[0]), gathering.gather(batch.captions)
+            if (called := captions >= 0).any():
+                found["captions"] = self.captions(windows[called], batch.sentences, captions[called], self._set_of)
+        if phase.pairs:
+            embedded = {"imu": Embedded(vectors[0], everything)}
+            if batch.mocap_present is not None:
+                embedded["mocap"] = Embedded(vectors[1], batch.mocap_present)
+            for name, frozen in (("text", batch.text), ("video", batch.video)):
+                if frozen is not None:
+                    embedded[name] = frozen
+            aligned = self.alignment(embedded)
+            found |= {name: aligned[name] for name in phase.pairs if name in aligned}
+        return found
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.plan.precision == "bf16" else nullcontext()
+
+    def _follow(self, past: float) -> None:
+        """Move the running mean of the weights towards the weights."""
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.encoders.parameters(), strict=True):
+                mean.lerp_(now, 1 - past)
+
+
+def _optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.AdamW:
+    """AdamW that decays matrices and filters only: not biases, norms, positions or temperatures."""
+    named = [pair for module in modules for pair in module.named_parameters()]
+
+    def decays(name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim > 1 and not name.endswith("positions")
+
+    groups = [
+        {"params": [p for n, p in named if decays(n, p)], "weight_decay": plan.weight_decay},
+        {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, fused=True)
