@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,12 @@ from aura_edge.pipeline import Pipeline
 from aura_edge.sinks import open_sink
 from aura_edge.sources import open_source
 from aura_edge.sources.duration import FirstSeconds
+from aura_edge.sources.formats import RecordingFormat
+from aura_edge.sources.serial import live
 from aura_edge.sources.serial.live import open_live
+from aura_edge.sources.serial.recording import Recorded
 from aura_edge.sources.serial.source import WireSource
-from aura_edge.sources.serial.transport import Port, SerialTransport, find_again
+from aura_edge.sources.serial.transport import NotThereError, Port, SerialTransport, find_again
 from aura_edge.testing import TINY_SPACE, FakeEngine, motion, tiny_prototypes
 from aura_edge.types import ImuChunk, SourceInfo, Summary
 from aura_edge_firmware_bridge.codec import encode
@@ -227,8 +231,8 @@ def test_recorded_run_cannot_be_looped(tmp_path: Path) -> None:
         open_source(f"replay:{tmp_path / 'run.aurec'}", loop=True)
 
 
-def test_device_that_is_not_there_is_waited_for() -> None:
-    """With `wait`, opening is tried until it works; without, the error is told."""
+def test_device_that_is_not_there_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """With `wait`, opening is tried until it works, which is said once; without, the error is told."""
     transport = BoardTransport(board_bytes())
     tries = 0
 
@@ -236,7 +240,7 @@ def test_device_that_is_not_there_is_waited_for() -> None:
         nonlocal tries
         tries += 1
         if tries < 4:
-            raise DeviceError("not there")
+            raise NotThereError("not there")
         return transport
 
     ports = {"open_port": open_port, "list_ports": list, "identify": lambda path: None}
@@ -245,13 +249,101 @@ def test_device_that_is_not_there_is_waited_for() -> None:
     source = open_live("/dev/ttyTEST", {}, wait=True, sleep=lambda seconds: None, **ports)  # type: ignore[arg-type]
     source.close()
     assert tries == 4
+    assert [record.message for record in caplog.records] == ["/dev/ttyTEST: not there yet; waiting for it"]
+
+
+@pytest.mark.parametrize(("absent", "refused", "opens"), [(0, 1, False), (3, 2, True), (3, 1000, False)])
+def test_only_a_port_that_is_not_there_is_waited_for(absent: int, refused: int, opens: bool) -> None:
+    """One that is taken, or that may not be opened, is told at once; one that has just come gets a few seconds to be made ready."""
+    answers: list[InputError] = [NotThereError("not there")] * absent + [DeviceError("you may not")] * refused
+    slept: list[float] = []
+
+    def open_port(path: str) -> BoardTransport:
+        if answers:
+            raise answers.pop(0)
+        return BoardTransport(board_bytes())
+
+    def opened() -> WireSource:
+        return open_live(
+            "/dev/ttyTEST", {}, wait=True, open_port=open_port, identify=lambda path: None, sleep=slept.append
+        )
+
+    if opens:
+        opened().close()
+    else:
+        with pytest.raises(DeviceError, match="you may not"):
+            opened()
+    assert sum(slept) < 5.0
+
+
+def test_recording_of_not_one_byte_is_not_kept(tmp_path: Path) -> None:
+    """It would stand in the way of the next attempt."""
+    silence = BoardTransport([b""] * 20)
+    with pytest.raises(DeviceError, match="not one byte"):
+        open_live(
+            "/dev/ttyTEST",
+            {},
+            record=tmp_path / "run.aurec",
+            open_port=lambda path: silence,
+            identify=lambda path: None,
+            clock_ns=stepping_clock(1_000_000_000),
+        )
+    assert silence.closed
+    assert not (tmp_path / "run.aurec").exists()
+
+
+def test_recording_of_what_nobody_understood_is_kept(tmp_path: Path) -> None:
+    """A byte is worth looking at."""
+    with pytest.raises(InputError):
+        open_live(
+            "/dev/ttyTEST",
+            {},
+            record=tmp_path / "run.aurec",
+            open_port=lambda path: BoardTransport([b"\xaa\xbb"] * 20),
+            identify=lambda path: None,
+            clock_ns=stepping_clock(1_000_000_000),
+        )
+    assert Recorded(tmp_path / "run.aurec").duration_s > 0
+
+
+@pytest.mark.parametrize(
+    "told", [{"units": "furlong"}, {"columns": "q"}, {"rate_hz": 3.0}, {"preset": "nope"}, {"form": RecordingFormat()}]
+)
+def test_recorded_run_is_not_told_how_to_be_read(tmp_path: Path, told: dict[str, Any]) -> None:
+    """It says so itself: what would be passed over is refused."""
+    source, _ = board(record=tmp_path / "run.aurec")
+    source.close()
+    with pytest.raises(InputError, match=f"{next(iter(told))} means nothing"):
+        open_source(f"replay:{tmp_path / 'run.aurec'}", **told)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e308])
+def test_duration_must_be_a_number_of_samples(seconds: float) -> None:
+    """No traceback, one line."""
+    source, _ = board()
+    with pytest.raises(InputError, match="expected"):
+        FirstSeconds(source, seconds)
+    source.close()
+
+
+@pytest.mark.parametrize("url", ["socket://127.0.0.1:1?logging=error", "loop://?logging=error"])
+def test_options_of_a_url_of_pyserial_are_its_own(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They reach it; ours, behind a path or such a URL, stay ours."""
+    opened: list[tuple[str, object]] = []
+    monkeypatch.setattr(live, "open_live", lambda url, options, *, baud, **more: opened.append((url, baud)))
+    open_source(f"serial:{url}")
+    open_source(f"serial:{url.partition('?')[0]}?baud=9600")
+    open_source("serial:/dev/ttyTEST?baud=9600")
+    assert opened == [(url, None), (url.partition("?")[0], 9600), ("/dev/ttyTEST", 9600)]
+    with pytest.raises(InputError, match="'bua' means nothing to serial"):
+        open_source("serial:/dev/ttyTEST?bua=9600")
 
 
 def test_waiting_can_be_cancelled() -> None:
     """Ctrl-C while nothing is there ends it."""
 
     def refuse(path: str) -> BoardTransport:
-        raise DeviceError("not there")
+        raise NotThereError("not there")
 
     asked = iter([False, False, True])
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
@@ -70,16 +70,12 @@ def open_source(url: str | os.PathLike[str], **options: object) -> Source:
     """
     text = os.fspath(url)
     scheme, rest = _scheme(text)
-    path, query = rest, ""
-    if found := _QUERY.fullmatch(rest):
-        path, query = found[1], found[2]
-    if path.startswith("//"):
-        path = path[2:]
     module, _, name = SCHEMES[scheme].partition(":")
     make: Callable[..., Source] = getattr(importlib.import_module(module), name)
     known = [name for name, p in inspect.signature(make).parameters.items() if p.kind is p.KEYWORD_ONLY]
     sayable = [name for name in known if name not in _INNER]
-    asked = {key: _typed(key, value) for key, value in parse_qsl(query, keep_blank_values=True)}
+    path, said = _parted(rest, sayable)
+    asked = {key: _typed(key, value) for key, value in said.items()}
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     for key in (*asked, *given):
         if key not in (known if key in given else sayable):
@@ -97,6 +93,16 @@ def _scheme(text: str) -> tuple[str, str]:
                 f"{text}: unknown scheme {found[1]!r}. Known are: {', '.join(f'{name}:' for name in SCHEMES)} and a path."
             )
     return ("vrs" if text.partition("?")[0].lower().endswith(".vrs") else "replay"), text
+
+
+def _parted(rest: str, sayable: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Path and options. A path that is a URL itself, as those of pyserial are, keeps options of which none is ours."""
+    path, said = rest, {}
+    if found := _QUERY.fullmatch(rest):
+        options = dict(parse_qsl(found[2], keep_blank_values=True))
+        if "://" not in found[1] or not options.keys().isdisjoint(sayable):
+            path, said = found[1], options
+    return path.removeprefix("//"), said
 
 
 def _typed(key: str, text: str) -> object:

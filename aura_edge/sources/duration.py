@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
+from aura_edge.errors import InputError
 from aura_edge.sources import LiveSource, Source
 from aura_edge.types import ImuChunk
 
@@ -14,7 +16,9 @@ class FirstSeconds:
     def __init__(self, source: Source, duration_s: float) -> None:
         self.info = source.info
         self._source = source
-        self._count = round(duration_s * source.info.rate_hz)
+        if not 0 <= (count := duration_s * source.info.rate_hz) < math.inf:
+            raise InputError(f"duration {duration_s:g} s: expected a number of seconds from 0. Without one it goes on.")
+        self._count = round(count)
 
     def __iter__(self) -> Iterator[ImuChunk]:
         left = self._count

@@ -36,6 +36,12 @@ def replay(
     """A recorded file, or a recorded run of a live device. `form` says all at once what the options from `preset` to `placement` say one by one."""
     _path_given("replay", path)
     if is_recording(path):
+        told = {"form": form, "preset": preset, "units": units, "columns": columns, "rate_hz": rate_hz}
+        told |= {"delimiter": delimiter, "placement": placement}
+        if ours := [name for name, value in told.items() if value is not None]:
+            raise InputError(
+                f"{path}: {', '.join(ours)} means nothing to a recorded run, which is read as it was then. Leave it out."
+            )
         return _run_again(path, speed, loop, clock, sleep)
     if path == "-":
         raise InputError("replay:-: standard input is /dev/stdin here, as in --replay /dev/stdin < FILE.")

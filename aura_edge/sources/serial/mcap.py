@@ -14,6 +14,8 @@ from aura_edge.sources.serial.session import Session
 from aura_edge.sources.serial.source import RecordedWire, WireSource
 
 TOPIC = "/imu"
+_LAST_NS = (1 << 64) - 1
+"""Of the times that MCAP can say, from 0."""
 _VECTOR = {"type": "object", "properties": {axis: {"type": "number"} for axis in "xyz"}}
 SCHEMA = {
     "title": "aura_edge.Imu",
@@ -28,18 +30,26 @@ SCHEMA = {
 
 
 def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Write the samples of a recorded run to `target`, beside it first; give their number.
+    """Write the samples of a recorded run to `target`, which must not be there yet, beside it first; give their number.
 
     A message's log time is the host time of its sample, by the fitted clock where there is one. Raises `InputError` for what is no
-    recording, `SinkError` for a place that cannot be written, `MissingExtraError` without the extra `mcap`.
+    recording, `SinkError` for a place that is taken or cannot be written, `MissingExtraError` without the extra `mcap`.
     """
+    if os.path.lexists(target):
+        raise _taken(target)
     writer_module = require("mcap.writer", extra="mcap")
     recorded = Recorded(recording)
     source = WireSource(RecordedWire(recorded, speed=math.inf), Session(recorded.header))
     draft = Path(f"{os.fspath(target)}.part")
     count = 0
     try:
-        with open(draft, "wb") as file:
+        file = open(draft, "xb")  # noqa: SIM115 - what is opened here is ours to remove
+    except FileExistsError:
+        raise _taken(draft) from None
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        with file:
             writer = writer_module.Writer(file)
             writer.start(library="aura-edge")
             schema = writer.register_schema(
@@ -56,6 +66,7 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
                         "angular_velocity": dict(zip("xyz", row[3:], strict=True)),
                     }
                     host_ns = chunk.host_ns if chunk.clock is None else chunk.clock.host_at(t_ns)
+                    host_ns = min(max(host_ns, 0), _LAST_NS)
                     writer.add_message(
                         channel,
                         log_time=host_ns,
@@ -67,9 +78,15 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
             writer.finish()
         draft.replace(target)
     except OSError as error:
-        raise SinkError(
-            f"{target}: cannot be written: {error.strerror}. Free some space or choose another place."
-        ) from error
+        raise _unwritable(target, error) from error
     finally:
         draft.unlink(missing_ok=True)
     return count
+
+
+def _taken(path: str | os.PathLike[str]) -> SinkError:
+    return SinkError(f"{path}: is there already, and nothing is written over. Name another file, or remove it.")
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> SinkError:
+    return SinkError(f"{path}: cannot be written: {error.strerror}. Free some space or choose another place.")

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from aura_edge.errors import DeviceError
+from aura_edge.errors import DeviceError, InputError
 from aura_edge.sources.serial.happenings import (
     Arrived,
     Connected,
@@ -52,7 +52,7 @@ class Reader:
         limit_bytes: int = LIMIT_BYTES,
         clock_ns: Callable[[], int] | None = None,
     ) -> None:
-        """`reopen` opens the port again, wherever it is by then, or raises `DeviceError`."""
+        """`reopen` opens the port again, wherever it is by then, or raises `InputError`."""
         self._transport: Transport | None = transport
         self._reopen, self._journal, self._limit_bytes = reopen, journal, limit_bytes
         self._clock_ns = clock_ns or steady_clock_ns()
@@ -140,7 +140,7 @@ class Reader:
         while not self._closed:
             try:
                 transport = self._reopen()
-            except DeviceError:
+            except InputError:  # also of a port that is not yet what it will be
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -1,7 +1,8 @@
-"""What speaks on a port: opened, listened to until it is clear, and left as it was."""
+"""What speaks on a port: opened, listened to until it is clear, and closed as after any run, which leaves a board of ours stopped."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aura_edge.errors import AuraEdgeError
@@ -24,14 +25,16 @@ class Surveyed:
     """Why it was not."""
 
 
-def survey(port: Port, *, baud: int | None = None, listen: bool = True) -> Surveyed:
-    """Look at one port; what goes wrong is part of the answer."""
+def survey(
+    port: Port, *, baud: int | None = None, listen: bool = True, cancelled: Callable[[], bool] = lambda: False
+) -> Surveyed:
+    """Look at one port; what goes wrong is part of the answer. `cancelled` ends it with `KeyboardInterrupt`."""
     known = Surveyed(port.path, port.description, port.vendor_id, port.product_id, port.serial_number)
     if not listen:
         return known
     speaks = problem = None
     try:
-        source = open_live(port.path, {}, baud=baud)
+        source = open_live(port.path, {}, baud=baud, cancelled=cancelled)
         try:
             speaks = (
                 f"{source.found}, {source.info.rate_hz:.4g} Hz: {source.info.name.removeprefix(port.path).strip(' ()')}"

@@ -1,0 +1,39 @@
+"""A recording as MCAP: nothing that is there is written over, least of all the recording itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aura_edge.errors import SinkError
+from aura_edge.sources.serial.mcap import export_mcap
+
+
+@pytest.mark.parametrize("target", ["own.aurec", "notes.txt", "link.aurec"])
+def test_file_that_is_there_is_never_written_over(tmp_path: Path, target: str) -> None:
+    """The recording under its own name, under another, and anything else."""
+    recording = tmp_path / "own.aurec"
+    recording.write_bytes(b"lossless")
+    (tmp_path / "notes.txt").write_bytes(b"precious")
+    (tmp_path / "link.aurec").symlink_to(recording)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SinkError, match="is there already"):
+        export_mcap(recording, tmp_path / target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_draft_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """What happens to be called as our draft would be is kept too."""
+    pytest.importorskip("mcap.writer", reason="the extra mcap is not installed")
+    from test_serial_source import board
+
+    source, _ = board(record=tmp_path / "run.aurec")
+    source.close()
+    (tmp_path / "run.mcap.part").write_bytes(b"precious")
+    with pytest.raises(SinkError, match="is there already"):
+        export_mcap(tmp_path / "run.aurec", tmp_path / "run.mcap")
+    assert (tmp_path / "run.mcap.part").read_bytes() == b"precious"
+    (tmp_path / "run.mcap.part").unlink()
+    assert export_mcap(tmp_path / "run.aurec", tmp_path / "run.mcap") > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.aurec", "run.mcap"]
