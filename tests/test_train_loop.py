@@ -295,3 +295,27 @@ def test_a_folder_that_cannot_be_written_is_said(store: Store, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(RecipeError, match="cannot be written to"):
         fit(tiny(epochs=1), store, tmp_path / "file" / "run")
+
+
+# ---- activities that are left out ----
+
+
+def test_unseen_captions_are_neither_trained_on_nor_wrong_answers(store: Store, tmp_path: Path) -> None:
+    """No window of theirs is drawn, validation leaves them out, and the header still knows what they are called."""
+    data = Data("made-up", windows_per_caption=64, unseen=("spinning",))
+    whole = corpus.build([store], [data], 1000)
+    assert whole.seen.tolist() == [True, True, False]
+    drawn = whole.epoch(torch.Generator().manual_seed(0))
+    assert set(drawn.captions.tolist()) == {0, 1}
+    header = fit(msgspec.structs.replace(tiny(epochs=1), data=(data,)), store, tmp_path / "run")
+    truth = store.captions(store.window_starts("validation", 1000), 1000)
+    assert header.metrics["validation"]["made-up"]["windows"] == int((truth < 2).sum())
+    assert [caption.key for caption in header.captions["made-up"]] == ["walking", "shaking", "spinning"]
+
+
+@pytest.mark.parametrize(
+    ("unseen", "message"), [(("dancing",), "unseen names dancing"), (("walking", "shaking", "spinning"), "all of its")]
+)
+def test_unseen_captions_that_make_no_sense(store: Store, unseen: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        corpus.build([store], [Data("made-up", unseen=unseen)], 1000)

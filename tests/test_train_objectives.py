@@ -81,3 +81,16 @@ def test_temperature_is_learned_and_clamped() -> None:
     assert float(objective(windows, SENTENCES, captions, ONE_SET).detach()) == pytest.approx(
         float(at_bound(windows, SENTENCES, captions, ONE_SET).detach()), rel=1e-5
     )
+
+
+def test_captions_that_are_not_seen_are_no_candidates() -> None:
+    """The loss is that of the others alone, with label smoothing and in both directions."""
+    windows = F.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(2)), dim=1)
+    captions = torch.tensor([0, 1, 3, 3, 0, 1])
+    objective = InfoNce(Objective(label_smoothing=0.1, temperature=0.3))
+    seen = torch.tensor([True, True, False, True])
+    masked = objective(windows, SENTENCES, captions, ONE_SET, seen)
+    row_of = torch.tensor([0, 1, -1, 2])
+    alone = objective(windows, SENTENCES[seen], row_of[captions], ONE_SET[seen])
+    assert float(masked.detach()) == pytest.approx(float(alone.detach()), rel=1e-5)
+    assert float(objective(windows, SENTENCES, captions, ONE_SET).detach()) > float(masked.detach())

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from aura_edge.encoders.checkpoint import Caption
 from aura_edge.errors import RecipeError
 from aura_edge_train.augment import crops
+from aura_edge_train.datasets import DataSet
 from aura_edge_train.datasets.index import Segment
 from aura_edge_train.datasets.modalities import Skeleton
 from aura_edge_train.datasets.store import Store
@@ -66,6 +67,8 @@ class Corpus:
     captions: tuple[Caption, ...]
     set_of: Tensor
     """(K,) number of the data set of each caption."""
+    seen: Tensor
+    """(K,) bool, False for captions that are left out of training."""
     texts: tuple[str, ...]
     """What was said, each sentence once."""
     stores: tuple[Store, ...]
@@ -96,6 +99,7 @@ def build(
     parts: list[Part] = []
     captions: list[Caption] = []
     set_of: list[int] = []
+    seen: list[NDArray[np.bool_]] = []
     texts: dict[str, int] = {}
     offsets: list[int] = []
     samples = 0
@@ -104,6 +108,7 @@ def build(
         parts.append(Part.of(store, entry, window_samples, number, samples, len(captions), texts, has_video))
         captions += store.data_set.captions
         set_of += [number] * len(store.data_set.captions)
+        seen.append(seen_captions(store.data_set, entry))
         offsets.append(samples)
         samples += len(store.signals)
     signals = [torch.from_numpy(store.signals) for store in stores]
@@ -111,12 +116,24 @@ def build(
         torch.cat(signals) if len(signals) > 1 else signals[0],
         tuple(captions),
         torch.tensor(set_of, dtype=torch.int64),
+        torch.from_numpy(np.concatenate(seen)),
         tuple(texts),
         tuple(stores),
         tuple(offsets),
         _one_skeleton(stores),
         tuple(parts),
     )
+
+
+def seen_captions(data_set: DataSet, entry: Data) -> NDArray[np.bool_]:
+    """(K,) whether each caption of a data set is trained on. Raises `RecipeError` for a key in `unseen` that there is not, or for all of them."""
+    keys = [caption.key for caption in data_set.captions]
+    if unknown := set(entry.unseen) - set(keys):
+        raise RecipeError(f"{entry.name}: unseen names {', '.join(sorted(unknown))}; its keys are: {', '.join(keys)}.")
+    seen = np.array([key not in entry.unseen for key in keys], np.bool_)
+    if len(keys) and not seen.any():
+        raise RecipeError(f"{entry.name}: unseen names all of its captions; leave some to train on.")
+    return seen
 
 
 def _one_skeleton(stores: Sequence[Store]) -> Skeleton | None:
@@ -179,6 +196,8 @@ class Part:
         by_caption = [np.flatnonzero(captions == kind) for kind in range(len(store.data_set.captions))]
         text_rows = [texts.setdefault(text, len(texts)) for text in said]
         usable = _moves(store, entry, starts, captions, window)
+        if entry.unseen:
+            usable &= (captions < 0) | seen_captions(store.data_set, entry)[captions]
         if not (entry.moments or store.pose is not None or has_video):
             usable &= captions >= 0  # nothing else is known of them
         return Part(

@@ -16,6 +16,7 @@ from aura_edge.manifest import EncoderSpec
 from aura_edge_train import cached_gradients, gathering
 from aura_edge_train.alignment import Alignment, Embedded
 from aura_edge_train.batches import Batch
+from aura_edge_train.corpus import Corpus
 from aura_edge_train.objectives import InfoNce
 from aura_edge_train.recipe import Optimisation, Phase, Recipe
 
@@ -23,8 +24,8 @@ from aura_edge_train.recipe import Optimisation, Phase, Recipe
 class Learner:
     """Everything of a run that is kept when it is killed."""
 
-    def __init__(self, recipe: Recipe, specs: dict[str, EncoderSpec], set_of: Tensor, device: torch.device) -> None:
-        """`specs` are those of the encoders by modality, `imu` always; `set_of` (K,) tells the data set of each caption."""
+    def __init__(self, recipe: Recipe, specs: dict[str, EncoderSpec], whole: Corpus, device: torch.device) -> None:
+        """`specs` are those of the encoders by modality, `imu` always."""
         torch.manual_seed(recipe.seed)
         self.plan, self.specs, self.device = recipe.optimisation, specs, device
         self.encoders = nn.ModuleDict({name: encoders.build(spec).train() for name, spec in specs.items()}).to(device)
@@ -32,7 +33,7 @@ class Learner:
         self.captions = InfoNce(recipe.objective).to(device)
         self.alignment = Alignment(recipe.objective.pairs).to(device)
         self.optimiser = _optimiser([self.encoders, self.captions, self.alignment], self.plan)
-        self._set_of = set_of.to(device)
+        self._set_of, self._seen = whole.set_of.to(device), whole.seen.to(device)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -93,7 +94,9 @@ class Learner:
         if phase.captions and batch.sentences is not None:
             windows, captions = gathering.gather(vectors[0]), gathering.gather(batch.captions)
             if (called := captions >= 0).any():
-                found["captions"] = self.captions(windows[called], batch.sentences, captions[called], self._set_of)
+                found["captions"] = self.captions(
+                    windows[called], batch.sentences, captions[called], self._set_of, self._seen
+                )
         if phase.pairs:
             embedded = {"imu": Embedded(vectors[0], everything)}
             if batch.mocap_present is not None:

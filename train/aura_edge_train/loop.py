@@ -76,7 +76,7 @@ def fit(
     told = torch.from_numpy(tower.embed(whole.texts)) if tower is not None and whole.texts else None
     batcher = Batcher(whole, recipe, samples, spoken, told, tuple(videos))
     specs = _specs(recipe, whole, tower, samples)
-    learner = Learner(recipe, specs, whole.set_of, device)
+    learner = Learner(recipe, specs, whole, device)
     validator = Validator(recipe, stores, tower, samples, device)
     if plan.batch % process.count:
         raise RecipeError(

@@ -53,17 +53,22 @@ class InfoNce(nn.Module):
         """The temperature now."""
         return max(math.exp(-self.log_scale.item()), self.options.lowest_temperature)
 
-    def forward(self, windows: Tensor, sentences: Tensor, captions: Tensor, set_of: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, sentences: Tensor, captions: Tensor, set_of: Tensor, seen: Tensor | None = None
+    ) -> Tensor:
         """Loss of (B, D) windows against (K, D) sentences, one per caption, unit norms.
 
-        `captions` (B,) is each window's own; `set_of` (K,) tells the data set of each caption.
+        `captions` (B,) is each window's own; `set_of` (K,) tells the data set of each caption, `seen` (K,) bool which of
+        them are candidates at all.
         """
         scale = self.log_scale.exp().clamp(max=1 / self.options.lowest_temperature)
         logits = windows @ sentences.T * scale  # (B, K)
         allowed = torch.ones_like(logits, dtype=torch.bool)
         if not self.options.across_sets:
             allowed = set_of[captions][:, None] == set_of
-            logits = torch.where(allowed, logits, FORBIDDEN)
+        if seen is not None:
+            allowed = allowed & seen
+        logits = torch.where(allowed, logits, FORBIDDEN)
         positive = F.one_hot(captions, len(sentences)).to(logits.dtype)
         smoothing = self.options.label_smoothing
         target = (1 - smoothing) * positive + smoothing * allowed / allowed.sum(1, keepdim=True)

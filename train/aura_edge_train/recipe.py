@@ -69,6 +69,9 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rest does not do what the recording is called after. 0 leaves out none."""
     quiet_groups_kept: tuple[str, ...] = ()
     """Groups of captions whose quiet windows stay: after a fall, lying still belongs to it."""
+    unseen: tuple[str, ...] = ()
+    """Keys of captions that are left out altogether, to see what an encoder makes of activities it never met: their windows are not trained
+    on, and their sentences are no wrong answers either."""
     moments: tuple[str, ...] = ()
     """Kinds of free text (`narration`, `atomic`, `commentary`) around whose moments windows are cut, each moment once an epoch, in place
     of windows at random places."""

@@ -13,6 +13,7 @@ from torch import nn
 from aura_edge.text import TextTower
 from aura_edge_train import sentences
 from aura_edge_train.batches import mocap_input
+from aura_edge_train.corpus import seen_captions
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.evaluation import metrics, retrieval, zero_shot
 from aura_edge_train.evaluation.metrics import Score
@@ -75,11 +76,12 @@ class Validator:
         """Scores of what counts in a phase."""
         answers = {}
         finds_captions = phase.captions or any("text" in name for name in phase.pairs)
-        for store in self._stores:
+        for store, entry in zip(self._stores, self._recipe.data, strict=True):
             known = self._prototypes.get(store.data_set.name)
             if finds_captions and known is not None and len(store.window_starts("validation", self._samples)):
                 imu = embedder(encoders["imu"], self._device)
-                answers[store.data_set.name] = zero_shot.answer(imu, known, store, "validation", self._samples)
+                found_answers = zero_shot.answer(imu, known, store, "validation", self._samples)
+                answers[store.data_set.name] = found_answers.among(seen_captions(store.data_set, entry))
         captions = {name: metrics.score(each.truth, each.best) for name, each in answers.items()}
         found = {}
         for store, entry in zip(self._stores, self._recipe.data, strict=True):

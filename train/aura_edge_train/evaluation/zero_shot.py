@@ -22,7 +22,6 @@ KEPT_BY_COSINE = 0.99
 """... and by the lowest cosine."""
 
 Embed = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Turn = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +41,12 @@ class Answers:
         nearest: NDArray[np.int64] = np.argmax(self.cosines, axis=1)
         return nearest
 
+    def among(self, labels: NDArray[np.bool_]) -> Answers:
+        """Those to windows of some of the labels (L,), with these alone to choose from, counted anew."""
+        windows = labels[self.truth]
+        row_of = np.cumsum(labels) - 1
+        return Answers(self.cosines[windows][:, labels], row_of[self.truth[windows]], self.subjects[windows])
+
 
 def answer(
     embed: Embed,
@@ -49,10 +54,8 @@ def answer(
     store: Store,
     split: Split,
     window_samples: int,
-    *,
-    turn: Turn | None = None,
 ) -> Answers:
-    """Ask an encoder about every window of a split, each first passed through `turn` if that is given."""
+    """Ask an encoder about every window of a split."""
     starts = store.window_starts(split, window_samples)
     if not len(starts):
         raise RecipeError(
@@ -60,8 +63,7 @@ def answer(
         )
     cosines = []
     for rows in _batches(len(starts)):
-        windows = store.windows(starts[rows], window_samples)
-        cosines.append(embed(turn(windows) if turn else windows) @ prototypes.T)
+        cosines.append(embed(store.windows(starts[rows], window_samples)) @ prototypes.T)
     return Answers(np.concatenate(cosines), store.captions(starts, window_samples), store.subjects_at(starts))
 
 
