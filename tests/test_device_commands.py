@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -113,15 +114,17 @@ def test_board_is_recorded_without_a_model_and_becomes_mcap(board: str, tmp_path
     recording, target = tmp_path / "walk.aurec", tmp_path / "walk.mcap"
     done = run("record", str(recording), "--device", board, "--duration", "2")
     assert done.returncode == 0, done.stderr
-    assert "0 lost" in done.stdout
+    lost = int(re.search(r" ([\d,]+) lost", done.stdout)[1].replace(",", ""))  # type: ignore[index]
     assert f"stream --replay {recording}" in done.stdout
     turned = run("record", str(recording), "--mcap", str(target))
     assert turned.returncode == 0, turned.stderr
     with target.open("rb") as file:
         messages = [json.loads(message.data) for _, _, message in reader.make_reader(file).iter_messages()]
     assert len(messages) >= 400
-    steps = {b["device_ns"] - a["device_ns"] for a, b in pairwise(messages)}
-    assert steps == {5_000_000}
+    steps = [(b["device_ns"] - a["device_ns"]) / 5_000_000 for a, b in pairwise(messages)]
+    # On a machine that is busy with other things the board may drop some; then it says so.
+    assert sum(steps) - len(steps) == lost
+    assert all(step >= 1 for step in steps)
     assert abs(messages[0]["linear_acceleration"]["z"] - 9.81) < 1.5
 
 

@@ -53,6 +53,21 @@ def test_fault_that_comes_again_never_ends(at: int, every: int, part: float) -> 
         now_s = fault.next_edge_s(now_s)
 
 
+@given(st.floats(0.0, 1000.0), st.sampled_from([0.0, 3.7, 10.1]))
+def test_fault_that_starts_at_any_time_is_read_past(at: float, every: float) -> None:
+    """Rounding a time to microseconds and back never leaves the start of a fault ahead for ever."""
+    fault = Fault("drop", at_s=at, for_s=1.0, every_s=every)
+    edge_s = fault.next_edge_s(0.0)
+    assert fault.next_edge_s(edge_s * S / S) > edge_s
+    assert fault.next_edge_s(edge_s - 1e-10) > edge_s + 0.5
+
+
+def test_wire_with_a_fault_at_an_odd_time_comes_to_its_end() -> None:
+    """1.4221165855827174 s, which microseconds cannot say."""
+    wire = wire_with("drop:at=1.4221165755827174,for=1")
+    assert heard(wire, 3.0)
+
+
 @given(st.lists(st.integers(1, 2 * S), min_size=1, max_size=15), st.integers(-90_000, 90_000))
 def test_steps_of_reading_do_not_matter(steps: list[int], ppm: int) -> None:
     """However it is read, the same bytes come at the same microsecond."""

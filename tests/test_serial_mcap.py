@@ -35,5 +35,20 @@ def test_draft_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         export_mcap(tmp_path / "run.aurec", tmp_path / "run.mcap")
     assert (tmp_path / "run.mcap.part").read_bytes() == b"precious"
     (tmp_path / "run.mcap.part").unlink()
-    assert export_mcap(tmp_path / "run.aurec", tmp_path / "run.mcap") > 0
+    assert export_mcap(tmp_path / "run.aurec", tmp_path / "run.mcap")[0] > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.aurec", "run.mcap"]
+
+
+def test_what_cannot_be_read_of_a_recording_is_told(tmp_path: Path) -> None:
+    """A damaged recording becomes as much MCAP as can be read, and its note comes with it."""
+    pytest.importorskip("mcap.writer", reason="the extra mcap is not installed")
+    from test_serial_recording import record
+
+    path = tmp_path / "run.aurec"
+    record(path).close()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    count, notes = export_mcap(path, tmp_path / "run.mcap")
+    assert 0 < count < 600
+    assert "cannot be read" in " ".join(notes)

@@ -445,3 +445,51 @@ def test_a_header_without_units_needs_them() -> None:
     """Names alone say no units: a guess between g and m/s2 would be wrong one day."""
     with pytest.raises(UnitsError, match=r"--units"):
         find_table(b"ax,ay,az,gx,gy,gz\n" + 5 * b"0,0,1,0,0,0\n", units=None, columns={}, rate_hz=None)
+
+
+def test_sensiml_2_understands_a_board_that_came_back_another() -> None:
+    """Its new description counts, whether the wire was cut before or not; so do packets of the size that it says."""
+
+    def packets(columns: int, first: int) -> bytes:
+        sent = b""
+        for number in range(first, first + 20):
+            body = struct.pack("<BBI", 0, 1, number) + bytes(range(12 * columns))
+            check = 0
+            for byte in body:
+                check ^= byte
+            sent += struct.pack("<BH", 0xFF, len(body)) + body + bytes([check])
+        return sent
+
+    line = capture("sensiml-2.bin").split(b"\n")[0] + b"\n"
+    more = line.replace(b'"column_location":{', b'"column_location":{"Spare":6,').replace(b"119", b"104")
+    assert more != line
+    for cut in (True, False):
+        for pieces in (1, 7, 4096):
+            parser = PARSERS["sensiml-2.bin"]()
+            sent = line + packets(6, 0)
+            assert len(samples_of(parse(parser, sent))) == 120
+            if cut:
+                parser.cut()
+            again = b"\n" + more + packets(7, 0)
+            rows = parse(parser, *(again[i : i + pieces] for i in range(0, len(again), pieces)))
+            assert len(samples_of(rows)) == 120
+            assert parser.rate_hz == 104
+            assert booked(parser) == parser.bytes
+            assert parser.pending == 0
+
+
+def test_sensiml_2_does_not_wait_for_the_end_of_a_brace_in_noise() -> None:
+    """What begins like a description and is none costs itself."""
+    line, packets = capture("sensiml-2.bin")[:0], capture("sensiml-2.bin")
+    parser = PARSERS["sensiml-2.bin"]()
+    count = len(samples_of(parse(parser, line + packets)))
+    first = packets.rindex(b":2}\r\n") + 5
+    assert len(samples_of(parse(parser, b'{"' + packets[first:]))) == count
+
+
+def test_lines_that_are_no_table_are_not_told_to_name_their_format_again() -> None:
+    """`--format csv` was said already."""
+    with pytest.raises(InputError, match="no lines of numbers") as error:
+        find_table(b"hello\nworld\n" * 20, units=None, columns={}, rate_hz=None)
+    assert "--format" not in str(error.value)
+    assert "--baud" in str(error.value)

@@ -292,3 +292,55 @@ def test_same_happenings_give_the_same_chunks_however_bytes_are_cut() -> None:
     crumbs = follow(started(), *(Arrived(S, data[i : i + 7]) for i in range(0, len(data), 7)))
     assert np.concatenate([c.t_ns for c in whole]).tolist() == np.concatenate([c.t_ns for c in crumbs]).tolist()
     assert np.concatenate([c.samples for c in whole]).tobytes() == np.concatenate([c.samples for c in crumbs]).tobytes()
+
+
+@pytest.mark.parametrize("boot", [0, 77])
+@pytest.mark.parametrize("time_us", [2**64 - 1, 2**63, 2**62])
+def test_clock_that_says_what_no_clock_can_say_is_passed_over(boot: int, time_us: int) -> None:
+    """In a HELLO, a STATUS, an answer, a restart: samples keep their own times, and nothing is too large to be written down."""
+    one = session()
+    one.take([Connected(0, "p"), Arrived(1, b"\0"), at(0.1, replace(HELLO, boot=boot, time_us=time_us))])
+    chunks = follow(one, at(0.2, samples(0)), at(0.3, samples(1)), at(0.31, Status(boot, time_us, 20, 20, 0, 0)))
+    (request,) = [message for message in told(one) if isinstance(message, TimeRequest)][:1]
+    chunks += follow(
+        one, Sent(round(0.32 * S), encode(request)), at(0.33, TimeResponse(request.token, time_us, time_us), samples(2))
+    )
+    assert [int(t_ns) for chunk in chunks for t_ns in chunk.t_ns] == [S + k * INTERVAL_US * 1000 for k in range(30)]
+    assert all(chunk.clock is not None and abs(chunk.clock.host_ns) < 2 * S for chunk in chunks)
+    again = replace(HELLO, boot=boot and 78, time_us=time_us)
+    chunks += follow(one, at(2.0, again), *(at(2.1 + i / 20, samples(i, start_us=0)) for i in range(40)))
+    chunks += one.finish()
+    times = np.concatenate([chunk.t_ns for chunk in chunks])
+    assert (np.diff(times) > 0).all()
+    assert times[-1] < 60 * S
+    assert one.report()["restarts" if boot else "lost"] == (1 if boot else 0)
+
+
+def test_board_that_streamed_already_is_left_streaming() -> None:
+    """Who did not start it does not stop it; unless it had to be started after all."""
+    one = session()
+    streaming = replace(HELLO, flags=HelloFlag.STREAMING)
+    one.take([Connected(0, "p"), Arrived(1, b"\0"), at(0.1, streaming), at(0.2, samples(0))])
+    assert one.info is not None
+    assert one.farewell() == b""
+    one.take([at(3.0, replace(HELLO, boot=78))])
+    assert one.farewell() == encode(Config(2, Command.STOP))
+    assert started().farewell() == encode(Config(2, Command.STOP))
+
+
+def test_hole_cuts_a_frame_and_keeps_the_order() -> None:
+    """Bytes that were thrown away: two halves are no frame, and what is held back waits on for what may still come."""
+    one = started()
+    half = encode(samples(1))
+    chunks = follow(
+        one,
+        at(0.2, samples(0)),
+        at(0.25, samples(2)),
+        Arrived(round(0.3 * S), half[:60]),
+        Overflowed(round(0.3 * S), 139),
+        Arrived(round(0.3 * S), half[60:]),
+        at(0.35, samples(1)),
+    )
+    assert [(chunk.sequence, len(chunk.t_ns)) for chunk in chunks] == [(0, 10), (10, 20)]
+    assert one.report()["lost"] == 0
+    assert sum(n for name, n in one.report().items() if name.startswith("discarded_")) == 2

@@ -129,6 +129,16 @@ def test_link_never_replaces_what_is_no_port(tmp_path: Path) -> None:
         PseudoTerminal(tmp_path / "nowhere" / "board")
 
 
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/ttyUSB-unplugged"])
+def test_link_to_a_real_port_is_left_alone(tmp_path: Path, target: str) -> None:
+    """A name that somebody gave to a device, plugged in or not."""
+    link = tmp_path / "imu"
+    link.symlink_to(target)
+    with pytest.raises(PortError, match="is there already"):
+        PseudoTerminal(link)
+    assert os.readlink(link) == target
+
+
 def test_link_that_was_left_behind_or_taken_over_is_its_last_board_s(tmp_path: Path) -> None:
     """A board that was killed leaves a link, which the next one may have; who goes removes only their own."""
     link = tmp_path / "board"

@@ -54,8 +54,10 @@ def record(
             )
         from aura_edge.sources.serial.mcap import export_mcap
 
-        count = export_mcap(output, mcap)
-        typer.echo(f"{mcap}: {count} samples of {output}")
+        count, notes = export_mcap(output, mcap)
+        typer.echo(f"{mcap}: {count:,} samples of {output}")
+        for note in notes:
+            typer.echo(f"note: {note}")
         return
 
     from aura_edge.commands.stream import Interruption

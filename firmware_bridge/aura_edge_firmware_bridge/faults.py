@@ -48,6 +48,8 @@ LIMITS = {
 """Smallest and largest amount."""
 ALWAYS = {"drift", "wrap", "rate", "units", "gyro-units"}
 AT_ONCE = {"reset", "jump"}
+ROUNDING_S = 1e-9
+"""Whoever keeps time in microseconds gives an edge back within this."""
 LAST_WRAP_S = 4294.0
 """Within the first turn of a clock of 32 bits."""
 ALTERING = {"saturation", "stuck", "swapped", "gravity"}
@@ -99,7 +101,7 @@ class Fault:
 
     def next_edge_s(self, host_s: float) -> float:
         """When it starts or ends next, later than `host_s`; infinite when never again."""
-        if host_s < self.at_s:
+        if host_s < self.at_s - ROUNDING_S:
             return self.at_s
         since_s = host_s - self.at_s
         turn = int(since_s // self.every_s) if self.every_s else 0
@@ -107,7 +109,7 @@ class Fault:
         if self.every_s:  # one turn more than is under way: rounding may hide that the next one has begun
             starts = [self.at_s + (turn + ahead) * self.every_s for ahead in range(3)]
             edges = starts + [start_s + self.for_s for start_s in starts]
-        return min((edge for edge in edges if edge > host_s + 1e-9), default=float("inf"))
+        return min((edge for edge in edges if edge > host_s + ROUNDING_S), default=float("inf"))
 
 
 _FIELDS = {"at": "at_s", "for": "for_s", "every": "every_s", "rate": "rate", "amount": "amount", "axis": "axis"}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge_firmware_bridge.emulator import Board, BoardSettings
-from aura_edge_firmware_bridge.faults import ALTERING, Alteration, Fault, check_together
+from aura_edge_firmware_bridge.faults import ALTERING, ROUNDING_S, Alteration, Fault, check_together
 from aura_edge_firmware_bridge.outgoing import Sent
 
 WRAP_US = 1 << 32
@@ -139,7 +139,7 @@ class FaultyWire:
 
     def _turn_faults(self) -> None:
         """Faults start and end at the present time."""
-        host_s = self._host_us / S_US + 1e-9
+        host_s = self._host_us / S_US + ROUNDING_S
         for fault in self._faults:
             starts = fault.is_on(host_s) and not self._on[id(fault)]
             self._on[id(fault)] = fault.is_on(host_s)

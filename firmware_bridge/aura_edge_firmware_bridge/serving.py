@@ -17,6 +17,8 @@ TICK_S = 0.005
 LONGEST_STEP_US = 50_000
 """After a pause (a stopped process) time is caught up in such steps, so that what the port does not take stays little."""
 LONGEST_READ = 4096
+PSEUDO = ("/dev/pts/", "/dev/ttys")
+"""So begin the paths of pseudo terminals, here and on a Mac."""
 
 
 class PortError(ValueError):
@@ -43,9 +45,9 @@ class PseudoTerminal:
     def __init__(self, link: Path | None = None) -> None:
         """Raises `PortError` where something else is at `link`, or nothing can be put there."""
         if link is not None:
-            left_behind = link.is_symlink() and (not link.exists() or link.resolve().is_char_device())
+            left_behind = link.is_symlink() and os.readlink(link).startswith(PSEUDO)
             if (link.exists() or link.is_symlink()) and not left_behind:
-                raise PortError(f"{link}: is there already and leads to no port. Name a place that is free.")
+                raise PortError(f"{link}: is there already and leads to no emulated board. Name a place that is free.")
             if not os.access(link.parent, os.W_OK | os.X_OK):
                 raise PortError(f"{link}: its folder is not there, or not yours to write. Name a place that is.")
         self._link = link

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
 from aura_edge.sources.serial.calibration import Calibration
 from aura_edge.sources.serial.clock_fit import ClockFit
-from aura_edge.sources.serial.device_clock import DeviceClock
+from aura_edge.sources.serial.device_clock import LATEST_NS, DeviceClock
 from aura_edge.sources.serial.ordering import Numbered, Ordering
 from aura_edge.sources.serial.placed import Placed, chunks_of, nothing
 from aura_edge.sources.serial.timeline import RateMeter
@@ -49,9 +50,9 @@ EVENTS = {
 }
 
 
-def speaks_bridge(heard: bytes) -> bool:
-    """Whether there is an undamaged frame of ours in it."""
-    return bool(Decoder().feed(heard))
+def speaks_bridge(messages: Iterable[Message]) -> bool:
+    """Whether a board of ours is among those who sent these; what a host sends comes back on some wires."""
+    return any(not isinstance(message, Config | TimeRequest) for message in messages)
 
 
 class Bridge:
@@ -68,6 +69,7 @@ class Bridge:
         self._hello: Hello | None = None
         self._calibration: Calibration | None = None
         self._refused = ""
+        self._started = False  # by us
         self._boot = 0
         self._status: Status | None = None
         self._heard_ns = 0  # host time of the last samples, or of the last question
@@ -88,6 +90,10 @@ class Bridge:
     def disconnected(self) -> None:
         """Nothing comes any more that could come before what is held back."""
         self._runs += self._ordering.flush()
+
+    def cut(self) -> None:
+        """Half a frame does not go on; what is held back may still be filled up."""
+        self._decoder.feed(b"\0")
 
     def feed(self, host_ns: int, data: bytes) -> None:
         for message in self._decoder.feed(data):
@@ -123,7 +129,8 @@ class Bridge:
         return out
 
     def farewell(self) -> bytes:
-        return STOP if self.info is not None else b""
+        """A board that streamed by itself goes on."""
+        return STOP if self._started else b""
 
     # ---- messages ----
 
@@ -138,7 +145,8 @@ class Bridge:
         elif isinstance(message, Event):
             self._counts[EVENTS[message.what]] += 1
         elif isinstance(message, TimeResponse):
-            if (sent_ns := self._requests.pop(message.token, None)) is not None:
+            sent_ns, latest_us = self._requests.pop(message.token, None), max(message.received_us, message.sent_us)
+            if sent_ns is not None and latest_us * 1000 < LATEST_NS:
                 received, sent = (self._clock.place_whole(us * 1000) for us in (message.received_us, message.sent_us))
                 self._fit.exchange(sent_ns, received, sent, host_ns)
         elif isinstance(message, Acknowledgement) and message.answer != Answer.DONE:
@@ -169,6 +177,7 @@ class Bridge:
                 # Whoever counts losses starts here.
                 self._runs.append(nothing(first, self._calibration, host_ns))
             self._out.append(START)
+            self._started = True
             self._heard_ns = host_ns
 
     def _samples(self, host_ns: int, message: Samples) -> None:
@@ -200,9 +209,10 @@ class Bridge:
 
     def _identify(self, host_ns: int, boot: int, time_us: int) -> None:
         """The board said which start this is, and its whole clock."""
-        went_back = self._clock.tell(host_ns, time_us * 1000)
+        time_ns = time_us * 1000
+        went_back = self._clock.tell(host_ns, time_ns)
         if (boot != self._boot and 0 not in (boot, self._boot)) or (went_back and boot == 0):
-            self._restart(host_ns, time_us * 1000)
+            self._restart(host_ns, time_ns if time_ns < LATEST_NS else time_ns % WRAP_NS)
         self._boot = boot or self._boot
 
     def _restart(self, host_ns: int, time_ns: int) -> None:

@@ -15,6 +15,8 @@ RESTART_PAUSE_NS = NS_PER_S
 LONG_SILENCE_NS = 60 * NS_PER_S
 AHEAD_NS = 60 * NS_PER_S
 """A wrap that would put the device so far ahead of the time that went by on the host is none: the clock was started anew."""
+LATEST_NS = 1 << 62
+"""146 years: no clock of a board says more, and twice as much is more than fits where times are kept."""
 
 
 class DeviceClock:
@@ -44,12 +46,22 @@ class DeviceClock:
         return t_ns + self._offset_ns
 
     def tell(self, host_ns: int, t_ns: int) -> bool:
-        """The device says where its clock stands, all digits; True when that is more than a second back."""
+        """The device says where its clock stands, all digits; True when that is more than a second back. What no clock says is passed over."""
+        if t_ns >= LATEST_NS:
+            return False
         if self._now_ns is not None and t_ns < self._now_ns - BACK_NS:
             return True
         if self._now_ns is None or t_ns > self._now_ns:
             self._now_ns, self._host_ns = t_ns, host_ns
         return False
+
+    def ahead_ns(self, host_ns: int, t_ns: int) -> int | None:
+        """By how much a time as it came is ahead of the furthest that was seen; None where none was."""
+        return None if self._now_ns is None else self._unwrapped(host_ns, t_ns) - self._now_ns
+
+    def silent_ns(self, host_ns: int) -> int:
+        """How long ago that was on the host."""
+        return host_ns - self._host_ns
 
     def restart(self, host_ns: int, t_ns: int) -> None:
         """The clock was started anew and stands at `t_ns`."""

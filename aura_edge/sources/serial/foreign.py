@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from aura_edge.errors import InputError
 from aura_edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from aura_edge.sources.serial.clock_fit import ClockFit
-from aura_edge.sources.serial.device_clock import DeviceClock
 from aura_edge.sources.serial.parsers import Parser, Rows
 from aura_edge.sources.serial.timeline import RateMeter, SampleClock, Unwrapper
+from aura_edge.sources.serial.told_times import ToldTimes
 from aura_edge.sources.timeline import estimate_rate_hz
 from aura_edge.types import NS_PER_S, ImuChunk, SourceInfo
 
@@ -30,7 +30,7 @@ class Foreign:
         self._held: list[tuple[int, Rows]] = []
         self._chunks: list[ImuChunk] = []
         self._out: list[bytes] = []
-        self._clock = DeviceClock(parser.clock_wrap_ns)
+        self._times = ToldTimes(parser.clock_wrap_ns)
         self._sample_clock: SampleClock | None = None
         self._count = Unwrapper(parser.sequence_modulus)
         self._samples = self._connections = 0
@@ -42,6 +42,9 @@ class Foreign:
 
     def disconnected(self) -> None:
         """What came half does not go on after a return."""
+        self._parser.cut()
+
+    def cut(self) -> None:
         self._parser.cut()
 
     def feed(self, host_ns: int, data: bytes) -> None:
@@ -63,6 +66,7 @@ class Foreign:
         return chunks
 
     def finish(self) -> list[ImuChunk]:
+        self._times.finish()
         return self.drain()
 
     def replies(self) -> list[bytes]:
@@ -70,7 +74,7 @@ class Foreign:
         return out
 
     def farewell(self) -> bytes:
-        return b""
+        return self._parser.farewell()
 
     def report(self) -> dict[str, float]:
         """Counts in samples and bytes; measured rate and clock."""
@@ -79,7 +83,9 @@ class Foreign:
         if self._sample_clock is not None:
             told |= {"rate_hz": self._sample_clock.rate_hz, "pauses": self._sample_clock.pauses}
             return told
-        told |= {"restarts": self._clock.restarts, "clock_wraps": self._clock.wraps}
+        told |= {"restarts": self._times.clock.restarts, "clock_wraps": self._times.clock.wraps}
+        if self._times.far_off:
+            told["far_off"] = self._times.far_off
         if (rate_hz := self._meter.rate_hz) is not None:
             told["rate_hz"] = rate_hz
         if (reading := self._fit.reading()) is not None:
@@ -90,6 +96,10 @@ class Foreign:
         told = list(self._parser.notes)
         if self._connections > 1:
             told.append(f"the port went and came back {self._connections - 1} times")
+        if count := self._times.far_off:
+            told.append(
+                f"{count} samples were left out because their times were far from those around them: the wire damages what it carries"
+            )
         return told
 
     def _say(self) -> None:
@@ -118,39 +128,36 @@ class Foreign:
 
     def _measured_hz(self) -> float | None:
         counts = np.array([len(rows.samples) for _, rows in self._held])
-        times = [(host_ns, rows.t_ns) for host_ns, rows in self._held if rows.t_ns is not None]
-        if times:
-            clock = DeviceClock(self._parser.clock_wrap_ns)
-            placed = [clock.place(host_ns, t) for host_ns, t_ns in times for t in t_ns.tolist()]
-            return estimate_rate_hz(np.array(placed, np.int64))
+        timed = [(host_ns, rows.t_ns, rows.samples) for host_ns, rows in self._held if rows.t_ns is not None]
+        if timed:
+            times = ToldTimes(self._parser.clock_wrap_ns)
+            placed = [t_ns for piece in timed for _, t_ns, _ in times.place(*piece)]
+            return estimate_rate_hz(np.concatenate(placed)) if placed else None
         # The first piece may have waited in a buffer: what came after it is measured.
         span_ns = self._held[-1][0] - self._held[0][0]
         return float(counts[1:].sum()) * NS_PER_S / span_ns if span_ns else None
 
     def _place(self, host_ns: int, rows: Rows) -> None:
-        count = len(rows.samples)
-        if not count:
+        if not len(rows.samples):
             return
-        sequence = None if rows.sequence is None else self._count(rows.sequence)
         if rows.t_ns is None:
-            t_ns = self._sampled_ns(host_ns, count)
-        else:
-            t_ns = self._told_ns(host_ns, rows.t_ns)
+            sequence = None if rows.sequence is None else self._count(rows.sequence)
+            self._samples += len(rows.samples)
+            self._chunks.append(ImuChunk(self._sampled_ns(host_ns, len(rows.samples)), rows.samples, host_ns, sequence))
+            return
+        # A device that tells times tells no numbers, in any format here.
+        restarts = self._times.clock.restarts
+        placed = self._times.place(host_ns, rows.t_ns, rows.samples)
+        if self._times.clock.restarts > restarts:
+            self._fit, self._meter = ClockFit(), RateMeter()
+        for arrived_ns, t_ns, samples in placed:
+            self._fit.observe(int(t_ns[-1]), arrived_ns)
             self._meter.observe(self._samples, int(t_ns[0]))
-        self._samples += count
-        clock = None if rows.t_ns is None else self._fit.reading()
-        self._chunks.append(ImuChunk(t_ns, rows.samples, host_ns, sequence, clock))
+            self._samples += len(samples)
+            self._chunks.append(ImuChunk(t_ns, samples, arrived_ns, None, self._fit.reading()))
 
     def _sampled_ns(self, host_ns: int, count: int) -> NDArray[np.int64]:
         if self._sample_clock is None:
             rate_hz = self.info.rate_hz if self.info is not None else 0.0
             self._sample_clock = SampleClock(rate_hz)
         return self._sample_clock.place(host_ns, count)
-
-    def _told_ns(self, host_ns: int, t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        restarts = self._clock.restarts
-        placed = np.array([self._clock.place(host_ns, t) for t in t_ns.tolist()], np.int64)
-        if self._clock.restarts > restarts:
-            self._fit, self._meter = ClockFit(), RateMeter()
-        self._fit.observe(int(placed[-1]), host_ns)
-        return placed

@@ -29,8 +29,9 @@ SCHEMA = {
 }
 
 
-def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Write the samples of a recorded run to `target`, which must not be there yet, beside it first; give their number.
+def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[int, tuple[str, ...]]:
+    """Write the samples of a recorded run to `target`, which must not be there yet, beside it first; give their number, and
+    what a person should be told of the run.
 
     A message's log time is the host time of its sample, by the fitted clock where there is one. Raises `InputError` for what is no
     recording, `SinkError` for a place that is taken or cannot be written, `MissingExtraError` without the extra `mcap`.
@@ -81,7 +82,7 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
         raise _unwritable(target, error) from error
     finally:
         draft.unlink(missing_ok=True)
-    return count
+    return count, source.info.notes
 
 
 def _taken(path: str | os.PathLike[str]) -> SinkError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aura_edge.errors import InputError, UnitsError
+from aura_edge.sources.serial.bridge import speaks_bridge
 from aura_edge.sources.serial.parsers import Parser
 from aura_edge.sources.serial.parsers.books import Books
 from aura_edge.sources.serial.parsers.delimited import Delimited, find_table
@@ -65,7 +66,7 @@ def recognise(
     if name not in FORMATS:
         raise InputError(f"format {name!r}: expected one of {', '.join(FORMATS)}.")
     told = dict(columns or {})
-    if name == "aura" or (name == "auto" and Decoder().feed(data)):
+    if name == "aura" or (name == "auto" and speaks_bridge(Decoder().feed(data))):
         return Recognition("aura", None, "aura-edge frames")
     if name != "auto":
         parser = make_parser(name, data, units=units, columns=told, rate_hz=rate_hz)

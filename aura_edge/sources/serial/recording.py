@@ -32,6 +32,7 @@ from aura_edge.sources.serial.happenings import Arrived, Connected, Disconnected
 from aura_edge.types import NS_PER_S
 
 HEADER, ARRIVED, SENT, CONNECTED, DISCONNECTED, OVERFLOWED, TAKEN, INDEX, END = range(9)
+SCHEMA = 1
 INDEX_EVERY_NS = 10_000_000_000
 LONGEST_RECORD = 1 << 20
 _HEAD = struct.Struct("<BIq")
@@ -43,7 +44,7 @@ _COUNT = struct.Struct("<I")
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was started with: all that a session must be told to decide the same again."""
 
-    schema: int = 1
+    schema: int = SCHEMA
     port: str
     """As it was named."""
     baud: int
@@ -59,7 +60,8 @@ class Recorder:
     def __init__(self, path: str | os.PathLike[str], header: Header, *, host_ns: int) -> None:
         """Raises `SinkError` for a file that is there, or a place that cannot be written."""
         self._path = Path(path)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is closing
+        self._closing = False
         self._position = self._arrived = self._last_index = 0
         self._indexed_ns = self._last_ns = host_ns
         self._file: BinaryIO | None
@@ -100,12 +102,14 @@ class Recorder:
     def close(self) -> None:
         """End the recording in order. Raises `SinkError` where that cannot be written."""
         with self._lock:
-            if self._file is None:
+            if self._file is None or self._closing:
                 return
+            self._closing = True
             self._index()
             self._record(END, self._last_ns, b"")
             file, self._file = self._file, None
-            file.close()
+            if file is not None:
+                file.close()
 
     def fileno(self) -> int:
         """Of the file while it is open; -1 after that."""
@@ -144,13 +148,20 @@ class Recorded:
         self.ended = False
         """Whether it was ended in order; known once it was read through."""
         self.cut_bytes = 0
-        """Bytes at its end that are no whole record; known once it was read through."""
+        """Bytes from the first record on that is not whole; known once it was read through."""
+        self._cut_ns = 0  # host time of the record before those
+        self._played = False
         for kind, host_ns, payload in self._records():
             if kind == HEADER:
                 try:
                     self.header = msgspec.json.decode(payload, type=Header)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise InputError(f"{path}: its header cannot be read ({error}). Record it again.") from error
+                if self.header.schema != SCHEMA:
+                    raise InputError(
+                        f"{path}: a recording of schema {self.header.schema}; expected {SCHEMA}. Read it with the version of aura-edge that made "
+                        f"it ({self.header.aura_edge or 'unknown'}), or with a newer one than this."
+                    )
                 self.start_ns = host_ns
                 return
             break
@@ -172,6 +183,20 @@ class Recorded:
         if not ended:
             for happening in pending:
                 yield [happening]
+        self._played = True
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should be told of the file, so far as it was read."""
+        if self.cut_bytes:
+            since_s = (self._cut_ns - self.start_ns) / NS_PER_S
+            return (
+                f"{self.cut_bytes:,} bytes of the recording, behind {since_s:.1f} s of it, cannot be read: it is damaged or cut there",
+            )
+        if self._played and not self.ended:
+            return (
+                "the recording was not ended in order, as when its program is killed: it holds what was read until then",
+            )
+        return ()
 
     @property
     def duration_s(self) -> float:
@@ -199,11 +224,11 @@ class Recorded:
                     raise InputError(
                         f"{self.path}: is no recording of aura-edge (it starts otherwise). Name one that `record` wrote."
                     )
-                at, size = len(MAGIC), os.fstat(file.fileno()).st_size
+                at, size, last_ns = len(MAGIC), os.fstat(file.fileno()).st_size, 0
                 while (record := _read_record(file)) is not None:
                     yield record
-                    at = file.tell()
-                self.cut_bytes = size - at
+                    at, last_ns = file.tell(), record[1]
+                self.cut_bytes, self._cut_ns = max(0, size - at), last_ns
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror}.") from error
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from aura_edge.errors import DeviceError, InputError
+from aura_edge.resample import MAX_RATE_HZ, MIN_RATE_HZ
 from aura_edge.sources.presets import parse_columns
 from aura_edge.sources.serial.bridge import SAY_HELLO, Bridge, speaks_bridge
 from aura_edge.sources.serial.foreign import Foreign
 from aura_edge.sources.serial.happenings import Arrived, Connected, Disconnected, Happening, Overflowed
 from aura_edge.sources.serial.recognition import FORMATS, recognise
 from aura_edge.sources.serial.recording import Header
+from aura_edge.sources.units import parse_units
 from aura_edge.types import NS_PER_S, ImuChunk, SourceInfo
+from aura_edge_firmware_bridge.codec import Decoder
 
 RECOGNISED_AFTER_NS = 2 * NS_PER_S
 """So much is listened to before a format is named; our own is known by its first frame."""
@@ -38,6 +41,9 @@ class Dialect(Protocol):
     def connected(self, host_ns: int) -> None: ...
 
     def disconnected(self) -> None: ...
+
+    def cut(self) -> None:
+        """Bytes are missing here: what came half does not go on."""
 
     def feed(self, host_ns: int, data: bytes) -> None: ...
 
@@ -60,16 +66,18 @@ class Session:
     """One run. `take` happenings as they were taken, send `replies`, and `finish` when it ends."""
 
     def __init__(self, header: Header) -> None:
-        """Raises `InputError` for a format that is unknown, or that needs to be told more."""
+        """Raises `InputError` for options that make no sense, whatever the board speaks."""
         self._header = header
         self._form = str(header.options.get("format") or "auto")
         if self._form not in FORMATS:
             raise InputError(f"format {self._form!r}: expected one of {', '.join(FORMATS)}.")
+        self._columns = _checked(header.options)
         self._dialect: Dialect | None = None
         self._found = ""
         if self._form == "aura":
             self._dialect, self._found = Bridge(header.port), "aura-edge frames"
-        self._held: list[Arrived] = []
+        self._held: list[Arrived | Overflowed] = []
+        self._decoder = Decoder()  # has heard what is held, and looks for a frame of ours in it
         self._held_bytes = 0
         self._connected_ns: int | None = None
         self._first_ns: int | None = None
@@ -123,10 +131,16 @@ class Session:
         dialect = self._dialect
         if isinstance(happening, Overflowed):
             self._counts["overflowed_bytes"] += happening.size
+            if dialect is not None:
+                dialect.cut()
+            elif self._held:
+                self._held.append(happening)
+                self._decoder.feed(b"\0")
         elif isinstance(happening, Connected):
             self._counts["connections"] += 1
             self._connected_ns, self._first_ns = happening.host_ns, None
-            self._held, self._held_bytes = [], 0
+            self._held, self._held_bytes, self._decoder = [], 0, Decoder()
+            self._asked, self._question = False, []
             if dialect is not None:
                 dialect.connected(happening.host_ns)
         elif isinstance(happening, Arrived):
@@ -161,10 +175,11 @@ class Session:
         if self._first_ns is None:
             self._wait_for_a_byte(since_ns)
             return
-        heard = b"".join(held.data for held in self._held)
-        if self._form == "auto" and speaks_bridge(heard):
+        found = self._decoder.feed(arrived.data)
+        if self._form == "auto" and speaks_bridge(found):
             self._settle(Bridge(self._header.port), "aura-edge frames")
         elif arrived.host_ns - self._first_ns >= RECOGNISED_AFTER_NS or self._held_bytes >= MOST_HELD:
+            heard = b"".join(held.data for held in self._held if isinstance(held, Arrived))
             self._settle(*self._foreign(heard))
 
     def _wait_for_a_byte(self, since_ns: int) -> None:
@@ -179,11 +194,12 @@ class Session:
 
     def _foreign(self, heard: bytes) -> tuple[Dialect, str]:
         told = self._header.options
-        rate_hz, units, columns = told.get("rate_hz"), told.get("units"), told.get("columns")
+        rate_hz, units = told.get("rate_hz"), told.get("units")
         heard_s = RECOGNISED_AFTER_NS / NS_PER_S
-        mapping = parse_columns(columns) if columns else None
         try:
-            found = recognise(heard, name=self._form, units=units, columns=mapping, rate_hz=rate_hz, heard_s=heard_s)
+            found = recognise(
+                heard, name=self._form, units=units, columns=self._columns, rate_hz=rate_hz, heard_s=heard_s
+            )
         except InputError as error:
             raise type(error)(f"{self._header.port}: {str(error).removeprefix('stream: ')}") from error
         if found.parser is None:
@@ -196,5 +212,20 @@ class Session:
         self._dialect, self._found, held, self._held = dialect, found, self._held, []
         self._settled_ns = held[-1].host_ns
         dialect.connected(held[0].host_ns)
-        for arrived in held:
-            dialect.feed(arrived.host_ns, arrived.data)
+        for happening in held:
+            if isinstance(happening, Arrived):
+                dialect.feed(happening.host_ns, happening.data)
+            else:
+                dialect.cut()
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, str | int] | None:
+    """The columns, of options that make sense. Raises `InputError` for others."""
+    if (units := options.get("units")) is not None:
+        parse_units(str(units))
+    rate_hz = options.get("rate_hz")
+    if rate_hz is not None and not (isinstance(rate_hz, int | float) and MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ):
+        raise InputError(
+            f"rate of {rate_hz} Hz: expected {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz. Say another with --rate-hz."
+        )
+    return parse_columns(str(options["columns"])) if options.get("columns") else None

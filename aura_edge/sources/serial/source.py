@@ -37,14 +37,18 @@ class WireSource:
         """Raises `InputError` for a wire that ends, or a board that nobody understands; the wire is closed then. `cancelled` is asked while
         it listens; once true, that ends with `KeyboardInterrupt`."""
         self._wire, self._session = wire, session
-        self._closed = self._taking = self._finished = False
+        self._closed = self._taking = self._finished = self._shutting = False
+        self._told_of_the_file = wire.notes if isinstance(wire, RecordedWire) else tuple
         self._ready: list[ImuChunk] = []
         try:
             while session.info is None:
                 if cancelled():
                     raise KeyboardInterrupt
                 if not self._take():
-                    raise InputError("the recording ends before it is clear what the board speaks. Record longer.")
+                    found = "; ".join(self._told_of_the_file())
+                    raise InputError(
+                        f"the recording ends before it is clear what the board speaks{found and ': '}{found}. Record longer."
+                    )
         except BaseException:
             wire.close()
             raise
@@ -98,11 +102,14 @@ class WireSource:
         return True
 
     def _tell(self) -> None:
-        notes = self._session.notes()
+        notes = (*self._session.notes(), *self._told_of_the_file())
         if self.info.notes[len(self._plain.notes) :] != notes:
             self.info = replace(self.info, notes=(*self._plain.notes, *notes))
 
     def _shut(self) -> None:
+        if self._shutting:  # also by a signal handler, in the middle of it
+            return
+        self._shutting = True
         if data := self._session.farewell():
             self._wire.send(data)
         self._wire.close()
@@ -119,6 +126,7 @@ class RecordedWire:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.notes = recorded.notes
         self._batches = recorded.batches()
         self._speed, self._clock, self._sleep = speed, clock, sleep
         self._start_s: float | None = None

@@ -50,6 +50,10 @@ class Parser(Protocol):
         """The wire was lost: what came half is thrown away and counted."""
         ...
 
+    def farewell(self) -> bytes:
+        """What the device must be sent before it is left, so that it is as it was found; empty where nothing."""
+        ...
+
     def reply(self) -> bytes:
         """What the device must be sent now, as in a handshake; empty where nothing. Asked after every `feed`, and once before the first."""
         ...

@@ -65,6 +65,9 @@ class Books(ABC):
     def reply(self) -> bytes:
         return b""
 
+    def farewell(self) -> bytes:
+        return b""
+
     def cut(self) -> None:
         """The wire was cut: what waits will never be completed."""
         if waiting := self.pending:

@@ -117,7 +117,9 @@ def find_table(data: bytes, *, units: str | None, columns: Mapping[str, str | in
     rows = [_split(line, delimiter) for line in lines[1:] if _is_row(line, delimiter)]
     counts = Counter(map(len, rows))
     if not counts:
-        raise InputError("stream: no lines of numbers in it. Name its format with --format, or its rate with --baud.")
+        raise InputError(
+            "stream: no lines of numbers in it; expected six numbers a line, at least. Check what the board prints, and its rate (--baud)."
+        )
     fields = counts.most_common(1)[0][0]
     rows = [row for row in rows if len(row) == fields]
     found, header = _columns(lines, rows[0], delimiter, columns, rate_hz)

@@ -102,7 +102,7 @@ class SensiML(Books):
         self._said: Description | None = None
         self._heard: Counter[str] = Counter()
         self._answer = b""
-        self._asked = False
+        self._asked = self._connected = False
         self.units = str(units)
         self.description = "SensiML simple streaming"
         self._overlong = False
@@ -113,6 +113,10 @@ class SensiML(Books):
     def reply(self) -> bytes:
         answer, self._answer = self._answer, b""
         return answer
+
+    def farewell(self) -> bytes:
+        """A board that was told to connect describes itself again to whoever comes next."""
+        return DISCONNECT if self._connected else b""
 
     def cut(self) -> None:
         super().cut()
@@ -179,7 +183,7 @@ class SensiML(Books):
         self._rest = self._rest[len(line) :]
         self.other["description"] += len(line)
         if self._heard["description"] % ANSWERED_EVERY == 0:
-            self._answer = CONNECT
+            self._answer, self._connected = CONNECT, True
         self._heard["description"] += 1
 
     def _ask(self) -> None:
@@ -223,6 +227,12 @@ class SensiML(Books):
                     return True
                 if left < len(said.line) and said.line.startswith(data[at:]):
                     break
+                if (other := _line_at(data, at)) is None:
+                    break
+                if is_description(other):
+                    self._rest = data[at:]
+                    self._describe(other)
+                    return True
             elif data[at] == _SYNC:
                 if left < size:
                     break
@@ -257,6 +267,14 @@ def _put_together(rows: list[Rows]) -> list[Rows]:
 def _overlap(data: bytes, line: bytes) -> int:
     """How many of the last bytes may be the beginning of `line`."""
     return next((size for size in range(min(len(data), len(line) - 1), 0, -1) if data.endswith(line[:size])), 0)
+
+
+def _line_at(data: bytes, at: int) -> bytes | None:
+    """The line that begins there; empty where none does, None where it may go on in what has not come."""
+    line, end, _ = data[at : at + LONGEST_LINE].partition(b"\n")
+    if not all(0x20 <= byte < 0x7F or byte in b"\t\r" for byte in line):
+        return b""
+    return line + end if end else None if len(line) < LONGEST_LINE else b""
 
 
 def _json(line: bytes) -> object:
