@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def motion_energy(samples: NDArray[np.float32]) -> tuple[float, float]:
     return math.sqrt(variance[:3].mean()), math.sqrt(variance[3:].mean())
 
 
-def probabilities(cosines: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+def probabilities(cosines: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
     """Softmax of (..., L) cosines at a temperature."""
     logits = cosines.astype(np.float64) / temperature
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -53,7 +54,8 @@ def probabilities(cosines: NDArray[np.float32], temperature: float) -> NDArray[n
 class Classifier:
     """Follows one stream of windows, in order."""
 
-    def __init__(self, spec: DecisionSpec, labels: Sequence[str]) -> None:
+    def __init__(self, spec: DecisionSpec, labels: Sequence[str], *, trained: Sequence[str] = ()) -> None:
+        """`trained` are the labels that the encoder has met: they are lowered by `seen_bias` where others compete."""
         reserved = {UNKNOWN, STILL} & set(labels)
         if reserved:
             raise BundleError(
@@ -61,6 +63,8 @@ class Classifier:
             )
         self._spec = spec
         self._labels = tuple(labels)
+        met = np.array([label in set(trained) for label in labels])
+        self._lowered = np.where(met & ~met.all(), spec.seen_bias, 0.0)
         self._last: Window | None = None
         self._in_force: tuple[str, State] | None = None
         self._since_ns = 0
@@ -96,7 +100,7 @@ class Classifier:
             self._smooth = None
             proposed: tuple[str, State] = (STILL, "still")
         else:
-            current = probabilities(cosines, self._spec.temperature)
+            current = probabilities(cosines - self._lowered, self._spec.temperature)
             order = np.argsort(-current, kind="stable")[:TOP]
             top = tuple((self._labels[i], float(current[i])) for i in order)
             self._smooth = self._smoothed(current, elapsed_s)

@@ -56,6 +56,9 @@ class DecisionSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`unknown` where the best probability leads the second by less than this."""
     unknown_cosine: float = -1.0
     """`unknown` where even the best cosine is below this."""
+    seen_bias: float = 0.0
+    """What is taken from the cosines of labels that were trained on where they compete with labels that were not: an encoder lies nearer to
+    sentences that it has met (calibrated stacking, Chao et al. 2016, arXiv:1605.04253)."""
     still_acc_m_s2: float = 0.15
     """`still` where the accelerometer deviates less than this (root mean square around its mean, over the axes) ..."""
     still_gyro_rad_s: float = 0.05
@@ -91,6 +94,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The file that engines run."""
     prototypes: str
     """The prototype set used when none is named."""
+    trained_labels: tuple[str, ...] = ()
+    """Labels whose windows were trained on, of all sets; all others, such as those of the lexicon, the encoder has never met."""
     training: dict[str, Any] = {}
     """Provenance: recipe, data, subjects, seed, library versions, commit."""
     metrics: dict[str, Any] = {}

@@ -80,7 +80,7 @@ class Pipeline:
             hop_s=manifest.hop_s if hop_s is None else hop_s,
             flush=flush,
         )
-        self._classifier = Classifier(manifest.decision, prototypes.labels)
+        self._classifier = Classifier(manifest.decision, prototypes.labels, trained=manifest.trained_labels)
         self._diagnosis = Diagnosis(rate_hz=signal.rate_hz, nominal_hz=info.rate_hz)
         self._clock_ns = clock_ns
         self._latency = {stage: Histogram() for stage in STAGES}

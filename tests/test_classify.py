@@ -172,3 +172,17 @@ def test_every_start_has_its_end(story: list[str]) -> None:
     assert [e.kind for e in events] == ["start", "end"] * (len(events) // 2)
     assert all(a.label == b.label for a, b in zip(events[::2], events[1::2], strict=True))
     assert sum(e.duration_s or 0.0 for e in events) == pytest.approx(seconds)
+
+
+def test_labels_that_were_trained_on_are_lowered_where_others_compete() -> None:
+    """By the manifest's seen-bias, in the choice and not in whether it is near enough; among themselves nothing changes."""
+    spec = DecisionSpec(temperature=0.05, seen_bias=0.2, unknown_cosine=0.5, smoothing_s=0)
+    near = np.array([0.6, 0.5, 0.1], np.float32)
+    mixed = Classifier(spec, LABELS, trained=LABELS[:1]).step(window(0), near)
+    assert (mixed.label, mixed.state) == (LABELS[1], "activity")
+    assert mixed.top == tuple(
+        (LABELS[i], pytest.approx(p, rel=1e-6))
+        for i, p in zip([1, 0, 2], probabilities(np.array([0.5, 0.4, 0.1]), 0.05), strict=True)
+    )
+    for trained in ((), LABELS):
+        assert Classifier(spec, LABELS, trained=trained).step(window(0), near).label == LABELS[0]

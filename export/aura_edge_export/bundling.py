@@ -91,6 +91,7 @@ def export(
         text_space=header.text_space,
         decision=header.decision,
         prototypes=default,
+        trained_labels=trained_labels(header),
         training=header.training | {"weights_sha256": header.weights_sha256, "exported_with": _versions()},
         metrics=header.metrics,
     )
@@ -124,6 +125,16 @@ def require_captions(header: Header) -> None:
             raise BundleError(
                 f"data set {name!r} calls two captions the same; give each a label of its own and train again."
             )
+
+
+def trained_labels(header: Header) -> tuple[str, ...]:
+    """Labels whose windows the encoder was trained on: all captions, but for those that its recipe leaves out."""
+    entries = header.training.get("recipe", {}).get("data", [])
+    unseen = {entry["name"]: entry.get("unseen", ()) for entry in entries}
+    labels = [
+        c.label for name, captions in header.captions.items() for c in captions if c.key not in unseen.get(name, ())
+    ]
+    return tuple(dict.fromkeys(labels))
 
 
 def embed_captions(header: Header, tower: TextTower) -> dict[str, Prototypes]:
