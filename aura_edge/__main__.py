@@ -25,7 +25,12 @@ COMMANDS = {
     "simulate": ("aura_edge.commands.simulate:app", "Play a recording as a board on a pseudo terminal, with faults."),
     "bundle": ("aura_edge.commands.bundle:app", "Show or verify a bundle: a model with all that a device must know."),
     "train": ("aura_edge_train.commands:train_app", "Train an encoder as a recipe says."),
-    "evaluate": ("aura_edge_train.commands:evaluate_app", "Measure a bundle on the held-out subjects of a data set."),
+    "calibrate": ("aura_edge_train.commands:calibrate_app", "Weigh activities that were trained on against others."),
+    "import": ("aura_edge_train.commands:import_app", "Take over a checkpoint of IMU2CLIP, AURA-MFM or PRIMUS."),
+    "evaluate": (
+        "aura_edge_train.evaluation.commands:evaluate_app",
+        "Measure encoders on people they were not trained on.",
+    ),
     "export": ("aura_edge_export.commands:export_app", "Make a bundle from a checkpoint, and prove that they agree."),
     "prototypes": ("aura_edge_export.commands:prototypes_app", "Embed labels of your own for a bundle."),
     "bench": ("aura_edge_bench.commands:bench_app", "Measure how fast a bundle's encoder runs here."),

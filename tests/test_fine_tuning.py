@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="fine-tuning needs it; it comes with aura-edge[train]")
 pytest.importorskip("sklearn", reason="validation scores need it; it comes with aura-edge[train]")
 
+import swinging  # noqa: E402
 from torch import Generator, Tensor, nn  # noqa: E402
 
 from aura_edge import encoders, testing  # noqa: E402
@@ -240,3 +243,19 @@ def test_what_makes_no_sense_is_refused(store: Store, train: Epoch, encoder: nn.
         fine_tune(encoder, LABELS, lambda generator: (1, [endless]), validation, tuning())
     with pytest.raises(RecipeError, match="nothing to evaluate"):
         answer(encoder, [])
+
+
+def test_windows_without_a_label_are_left_out(tmp_path: Path) -> None:
+    """A set with motion capture keeps them for other objectives; here there is nothing to learn from them."""
+
+    def every_other(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        return np.where(np.arange(len(starts)) % 2, labels[starts], -1).astype(np.int64)
+
+    known = replace(swinging.SWINGING, caption_of=every_other)
+    opened = open_store(known, Path(), cache=tmp_path)
+    whole = corpus.build([opened], [Data("swinging")], 1000)
+    steps, batches = epochs_of(whole, 1000, 8)(Generator().manual_seed(0))
+    rows = torch.cat([captions for _, captions in batches])
+    assert (whole.epoch(Generator().manual_seed(0)).captions < 0).any()
+    assert len(rows) == 8 * steps
+    assert (rows >= 0).all()

@@ -423,3 +423,25 @@ def test_import_into_another_text_space_is_refused(tmp_path: Path) -> None:
             path, tmp_path / "run", family="imu2clip", name="x", text_space=CLIP, captions=CAPTIONS, **STATED
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_checkpoint_is_taken_over_by_a_command(tmp_path: Path) -> None:
+    """With its tower, the captions of a data set and the variant that was said; a variant that nobody said is asked for."""
+    import tiny_clip
+    from typer.testing import CliRunner
+
+    from aura_edge_train.commands import import_app
+
+    tiny_clip.register(tmp_path)
+    tower = f"open_clip:{tiny_clip.MODEL}:{tiny_clip.save(tmp_path / 'clip.safetensors')}"
+    path = saved(tmp_path / "src.pt", state_of(imu_stack(tiny_clip.DIMENSION), "net."))
+    common = [str(path), "-o", str(tmp_path / "run"), "--family", "imu2clip", "--set", "made-up", "--text-tower", tower]
+    with pytest.raises(BundleError, match="channel"):
+        CliRunner().invoke(import_app, common, catch_exceptions=False)
+    assert CliRunner().invoke(import_app, [*common, "--gru-axis", "sideways"]).exit_code == 2
+    done = CliRunner().invoke(import_app, [*common, "--gru-axis", "channel", "--pool", "max"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "cnn_rnn" in done.output
+    header = checkpoint.load(tmp_path / "run").header
+    assert header.training["imported"]["variant"] == {"gru_axis": "channel", "pool": "max"}
+    assert [caption.key for caption in header.captions["made-up"]] == ["walking", "shaking", "spinning"]

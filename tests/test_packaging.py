@@ -35,6 +35,7 @@ DATA = {
     "aura_edge_train/recipes/demo.toml",
     "aura_edge_train/recipes/imu2clip-ego4d.toml",
     "aura_edge_train/recipes/tiny.toml",
+    "aura_edge_train/recipes/utd-mhad.toml",
 }
 """All that ships beside the sources: nobody's recordings get in unseen."""
 HEAVY = {"torch", "onnxruntime", "onnx", "scipy", "sklearn", "pyarrow", "tokenizers", "projectaria_tools"}

@@ -136,3 +136,19 @@ def test_set_of_few_captions_has_nothing_to_leave_out(tmp_path: Path) -> None:
     loop.fit(made, [small], testing.FakeTower(), SignalSpec(), run=tmp_path / "run", console=Console(quiet=True))
     with pytest.raises(RecipeError, match="There is no seen-bias to choose"):
         seen_bias.choose(tmp_path / "run", [small], testing.FakeTower(), folds=1, epochs=1)
+
+
+def test_bias_is_chosen_by_a_command(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads recipe and tower out of the checkpoint, and says what it found."""
+    from typer.testing import CliRunner
+
+    from aura_edge import text
+    from aura_edge_train import datasets
+    from aura_edge_train.commands import calibrate_app
+
+    monkeypatch.setitem(text.TOWERS, "tiny", "test_train_seen_bias:Ladder")
+    monkeypatch.setitem(datasets.DATA_SETS, "rates", "test_train_seen_bias:SET")
+    arguments = [str(run), "--data", str(tmp_path), "--cache", str(tmp_path / "cache"), "--folds", "1", "--epochs", "1"]
+    done = CliRunner().invoke(calibrate_app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"seen-bias {checkpoint.load(run).header.decision.seen_bias:.3f}" in done.output

@@ -1,4 +1,4 @@
-"""`aura-edge train` and `aura-edge evaluate`: what they take and where their results go; torch is imported when they run."""
+"""`aura-edge train`, `calibrate` and `import`: what they take and where their results go; torch is imported when they run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 train_app = typer.Typer(add_completion=False)
-evaluate_app = typer.Typer(add_completion=False)
+calibrate_app = typer.Typer(add_completion=False)
+import_app = typer.Typer(add_completion=False)
 
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of the recordings, with sisfall/ and sp-sw-har/ in it.", metavar="FOLDER")
@@ -73,75 +74,83 @@ def train(
     )
 
 
-@evaluate_app.command()
-def evaluate(
+@calibrate_app.command()
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="The run folder of the encoder.", metavar="RUN")],
     data: Data,
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="The bundle to measure (default: the demo's).", metavar="FOLDER")
-    ] = None,
-    data_set: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Data set; may be repeated (default: all that the bundle has prototypes for)."),
-    ] = None,
-    split: Annotated[str, typer.Option("--split", help="Whose windows: test, validation or train.")] = "test",
-    rotate: Annotated[
-        int | None,
-        typer.Option("--rotate", help="Turn each window by a random rotation drawn from SEED.", metavar="SEED"),
-    ] = None,
-    engine: Annotated[str, typer.Option("--engine", help="auto, ort or torch.")] = "auto",
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Run folder, for --engine torch.", metavar="FOLDER")
-    ] = None,
+    folds: Annotated[
+        int, typer.Option(help="How often it is trained again, each time without other captions.", min=1, max=5)
+    ] = 2,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.", min=1)] = 8,
     cache: Cache = None,
     threads: Threads = 0,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="Write the result as JSON to this file; - prints it instead of the tables."),
-    ] = None,
 ) -> None:
-    """Measure a bundle on people it was not trained on: zero-shot accuracy, macro-F1, confusion."""
-    from contextlib import closing
-
-    import msgspec
+    """Measure how much nearer an encoder lies to activities it was trained on, so that it also finds others; kept in its checkpoint."""
     from rich.console import Console
 
-    from aura_edge.bundle import load, verify_files
-    from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
-    from aura_edge.encoders.checkpoint import replace_file
-    from aura_edge.engines import open_engine
-    from aura_edge.errors import SinkError, require
+    from aura_edge.errors import require
+
+    torch = require("torch", extra="train")
+
+    from aura_edge_train.running import calibrate as run_calibration
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    console = Console(stderr=True, soft_wrap=True)
+    found = run_calibration(run, data=data, cache=cache or default_cache(), folds=folds, epochs=epochs, console=console)
+    typer.echo(
+        f"{run}: seen-bias {found.seen_bias:.3f}; harmonic mean of seen and left-out captions {found.harmonic_mean:.3f}, "
+        f"{found.harmonic_mean_before:.3f} without it. Export it again to ship that."
+    )
+
+
+@import_app.command("import")
+def import_foreign(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of IMU2CLIP, AURA-MFM or PRIMUS.", metavar="FILE")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder to write.")],
+    family: Annotated[str, typer.Option(help="imu2clip, aura-mfm or primus: tensors alone do not tell.")],
+    captions: Annotated[
+        list[str], typer.Option("--set", help="Data set whose captions its windows can be called by; may be repeated.")
+    ],
+    text_tower: Annotated[
+        str, typer.Option("--text-tower", help="The tower it was aligned with.")
+    ] = "open_clip:ViT-B-32-quickgelu:openai",
+    gru_axis: Annotated[str | None, typer.Option(help="channel or time, for a 1D-CNN-RNN.")] = None,
+    pool: Annotated[str | None, typer.Option(help="max or adaptive, for a 1D-CNN-RNN.")] = None,
+    rate_hz: Annotated[float, typer.Option(help="Sampling rate it was trained at.", min=1.0)] = 200.0,
+    download: Annotated[bool, typer.Option("--download", help="Let the tower fetch its weights.")] = False,
+) -> None:
+    """Turn somebody's checkpoint into one of ours, to be evaluated, fine-tuned or exported."""
+    from aura_edge.errors import require
 
     require("torch", extra="train")
-    from aura_edge_train.datasets import SPLITS
-    from aura_edge_train.evaluation.evaluate import evaluate as measure
-    from aura_edge_train.evaluation.report import show
 
-    if split not in SPLITS:
-        raise typer.BadParameter(f"{split!r}: expected one of {', '.join(SPLITS)}.", param_hint="--split")
-    opened = load(bundle or demo_file(DEMO_BUNDLE))
-    verify_files(opened)
-    running = open_engine(engine, opened, threads=threads or os.cpu_count() or 1, checkpoint=checkpoint)
-    with closing(running):
-        found = measure(
-            opened,
-            running,
-            data=data,
-            cache=cache or default_cache(),
-            sets=data_set or (),
-            split=SPLITS[split],
-            rotation_seed=rotate,
-            console=Console(stderr=True),
-        )
-    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    if json_file == Path("-"):
-        typer.echo(content)
-        return
-    show(found, Console(markup=False, emoji=False))
-    if json_file is not None:
-        try:
-            replace_file(json_file, content + b"\n")
-        except OSError as error:
-            raise SinkError(f"{json_file}: cannot write the result: {error.strerror}. Choose another place.") from error
+    from aura_edge.manifest import SignalSpec
+    from aura_edge.text import open_tower
+    from aura_edge_train import datasets
+    from aura_edge_train.foreign_checkpoints import import_checkpoint
+    from aura_edge_train.foreign_names import FAMILIES
+
+    for value, known, option in (
+        (family, FAMILIES, "--family"),
+        (gru_axis or "time", ("channel", "time"), "--gru-axis"),
+        (pool or "max", ("max", "adaptive"), "--pool"),
+    ):
+        if value not in known:
+            raise typer.BadParameter(f"{value!r}: expected one of {', '.join(known)}.", param_hint=option)
+    header = import_checkpoint(
+        file,
+        output,
+        family=family,  # type: ignore[arg-type]
+        name=output.name,
+        text_space=open_tower(text_tower, download=download).space,
+        captions={name: datasets.get(name).captions for name in captions},
+        signal=SignalSpec(rate_hz=rate_hz),
+        gru_axis=gru_axis,  # type: ignore[arg-type]
+        pool=pool,  # type: ignore[arg-type]
+    )
+    typer.echo(
+        f"{output}: {header.encoder.kind}, {header.encoder.parameters:,} parameters; measure it with: aura-edge evaluate --run {output}"
+    )
 
 
 def default_cache() -> Path:

@@ -11,10 +11,11 @@ from aura_edge.encoders import checkpoint
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import SignalSpec
 from aura_edge.text import TextTower, open_tower
-from aura_edge_train import datasets, gathering, loop, state
+from aura_edge_train import datasets, gathering, loop, seen_bias, state
 from aura_edge_train.curves import Curves
 from aura_edge_train.datasets.store import Store, open_store
 from aura_edge_train.recipe import Recipe
+from aura_edge_train.seen_bias import SeenBias
 from aura_edge_train.towers.cache import CachedTower
 from aura_edge_train.towers.image import open_image_tower
 from aura_edge_train.videos import VideoRows, embed_videos
@@ -70,6 +71,26 @@ def train(
         finally:
             if curves is not None:
                 curves.close()
+
+
+def calibrate(
+    run: Path,
+    *,
+    data: Path,
+    cache: Path,
+    folds: int,
+    epochs: int,
+    download: bool = False,
+    console: Console | None = None,
+) -> SeenBias:
+    """Choose the seen-bias of the encoder in `run` (see `seen_bias.choose`), on the recordings below `data` that it was trained on."""
+    console = console or Console(quiet=True)
+    recipe = seen_bias.recipe_of(checkpoint.load(run).header)
+    tower = _tower(recipe, cache, download, console)
+    if tower is None:
+        raise RecipeError(f"{run}: was trained without a text tower, and knows no captions.")
+    opened = [open_store(datasets.get(entry.name), data, cache=cache, console=console) for entry in recipe.data]
+    return seen_bias.choose(run, opened, tower, folds=folds, epochs=epochs, console=console)
 
 
 def _device(name: str) -> torch.device:

@@ -119,7 +119,12 @@ class DataSet:
 
 
 def get(name: str) -> DataSet:
-    """The data set `name`. Raises `RecipeError` for an unknown one."""
+    """The data set `name`, or the one that a file of that name describes (`.toml`, `.json`: see `table.py`). Raises `RecipeError` for an
+    unknown one."""
+    if name.endswith((".toml", ".json")):
+        table = importlib.import_module("aura_edge_train.datasets.table")
+        described: DataSet = table.open_table(Path(name))
+        return described
     if name not in DATA_SETS:
         raise RecipeError(f"data set {name!r} is unknown; the ones there are: {', '.join(sorted(DATA_SETS))}.")
     module, _, attribute = DATA_SETS[name].partition(":")

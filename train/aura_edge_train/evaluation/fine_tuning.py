@@ -133,6 +133,7 @@ def epochs_of(corpus: Corpus, samples: int, batch: int, *, stretch: float = 0.0)
 
     def epoch(generator: Generator) -> tuple[int, Batches]:
         draw = corpus.epoch(generator)
+        draw = draw.part(draw.captions >= 0)
         parts = [draw.part(slice(start, start + batch)) for start in range(0, len(draw) - batch + 1, batch)]
         return len(parts), ((corpus.cut(part, samples, stretch, generator), part.captions) for part in parts)
 

@@ -171,7 +171,8 @@ td b { font-weight: 700; background: var(--mark); border-radius: 4px; padding: 1
 .chance td, .none { color: var(--faint); }
 .chance td.name { font-style: italic; }
 svg { display: block; font-family: inherit; }
-.confusion { max-width: 100%; height: auto; min-width: min(100%, 760px); }
+.confusion { max-width: 100%; height: auto; }
+@media (max-width: 800px) { .confusion { max-width: none; } }
 svg text { fill: var(--ink); font-size: 12.5px; font-variant-numeric: tabular-nums; }
 svg .number, svg .faint text, svg text.faint { fill: var(--faint); font-size: 11px; }
 svg .on { fill: #fff; }
