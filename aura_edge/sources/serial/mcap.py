@@ -33,7 +33,8 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
     """Write the samples of a recorded run to `target`, which must not be there yet, beside it first; give their number, and
     what a person should be told of the run.
 
-    A message's log time is the host time of its sample, by the fitted clock where there is one. Raises `InputError` for what is no
+    A message's log time is the host time of its sample, by the fitted clock where there is one, and never
+    before that of the sample before it. Raises `InputError` for what is no
     recording, `SinkError` for a place that is taken or cannot be written, `MissingExtraError` without the extra `mcap`.
     """
     if os.path.lexists(target):
@@ -42,7 +43,7 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
     recorded = Recorded(recording)
     source = WireSource(RecordedWire(recorded, speed=math.inf), Session(recorded.header))
     draft = Path(f"{os.fspath(target)}.part")
-    count = 0
+    count = last_ns = 0
     try:
         file = open(draft, "xb")  # noqa: SIM115 - what is opened here is ours to remove
     except FileExistsError:
@@ -67,7 +68,8 @@ def export_mcap(recording: str | os.PathLike[str], target: str | os.PathLike[str
                         "angular_velocity": dict(zip("xyz", row[3:], strict=True)),
                     }
                     host_ns = chunk.host_ns if chunk.clock is None else chunk.clock.host_at(t_ns)
-                    host_ns = min(max(host_ns, 0), _LAST_NS)
+                    # The fit moves a little with what it hears: readers sort by this time, and samples must stay in their order.
+                    host_ns = last_ns = min(max(host_ns, last_ns), _LAST_NS)
                     writer.add_message(
                         channel,
                         log_time=host_ns,
