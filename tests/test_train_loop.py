@@ -25,6 +25,7 @@ from aura_edge.manifest import SignalSpec  # noqa: E402
 from aura_edge_train import corpus, loop, provenance, recipe, running, state  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
+from aura_edge_train.evaluation import zero_shot  # noqa: E402
 from aura_edge_train.recipe import Data, Optimisation, Recipe  # noqa: E402
 
 QUIET = Console(quiet=True)
@@ -319,3 +320,17 @@ def test_unseen_captions_are_neither_trained_on_nor_wrong_answers(store: Store, 
 def test_unseen_captions_that_make_no_sense(store: Store, unseen: tuple[str, ...], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         corpus.build([store], [Data("made-up", unseen=unseen)], 1000)
+
+
+def test_run_that_knows_nothing_yet_goes_on(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch after which no validation window is answered rightly has nothing to calibrate on, and is no reason to stop."""
+    real = zero_shot.answer
+
+    def wrong(*arguments: Any) -> zero_shot.Answers:
+        found = real(*arguments)
+        return zero_shot.Answers(found.cosines, (found.best + 1) % found.cosines.shape[1], found.subjects)
+
+    monkeypatch.setattr(zero_shot, "answer", wrong)
+    header = fit(tiny(epochs=1), store, tmp_path / "run")
+    assert header.metrics["validation"]["made-up"]["accuracy"] == 0
+    assert "calibration" not in header.metrics

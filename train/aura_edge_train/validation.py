@@ -91,7 +91,8 @@ class Validator:
                 found[f"{store.data_set.name} imu-text"] = self._text_mrr(encoders, store, entry.moments)
         scores = [float(np.mean([each.macro_f1 for each in captions.values()]))] if captions else []
         scores += [float(np.mean(list(found.values())))] if found else []
-        calibration = zero_shot.calibrate(answers) if answers else None
+        right = [bool((each.best == each.truth).any()) for each in answers.values()]
+        calibration = zero_shot.calibrate(answers) if right and all(right) else None  # nothing to set it on, early on
         return Validation(float(np.mean(scores)) if scores else 0.0, captions, found, calibration)
 
     def _mocap_mrr(self, encoders: nn.ModuleDict, store: Store) -> float:
