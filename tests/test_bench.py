@@ -298,3 +298,46 @@ def test_command_imports_no_engine() -> None:
     code = "import sys, aura_edge_bench.commands as c; print({'torch', 'onnxruntime'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_training_throughput_is_that_of_the_same_windows(tmp_path: Path) -> None:
+    """Both loops take as many windows as were asked for; a plain item is a window of its own recording; the fastest plain loop is compared."""
+    torch = pytest.importorskip("torch", reason="training needs it; it comes with aura-edge[train]")
+    from aura_edge.errors import RecipeError
+    from aura_edge_bench.plain_loop import Windows, write_recordings
+    from aura_edge_bench.train_throughput import TrainThroughput, train_throughput
+    from aura_edge_train import corpus, recipe
+    from aura_edge_train.augment import Augmentation
+    from aura_edge_train.datasets.made_up import MADE_UP
+    from aura_edge_train.datasets.store import open_store
+
+    store, chosen = open_store(MADE_UP, Path(), cache=tmp_path / "cache"), recipe.load(Path("tiny"))
+    whole = corpus.build([store], chosen.data, 1000)
+    draw = whole.epoch(torch.Generator().manual_seed(0)).part(slice(0, 9))
+    for stretch in (0.0, 0.1):
+        plain = Windows(write_recordings(tmp_path, whole, draw), draw, 1000, Augmentation(stretch=stretch))
+        for row in range(len(draw)):
+            torch.manual_seed(row)
+            window, caption = plain[row]
+            torch.manual_seed(row)
+            own = draw.part(slice(row, row + 1))
+            torch.testing.assert_close(
+                window, whole.cut(own, 1000, stretch, torch.default_generator)[0], atol=2e-3, rtol=0
+            )
+            assert caption == draw.captions[row]
+
+    result = train_throughput(
+        chosen, [store], testing.FakeTower(), tmp_path, steps=3, rounds=2, workers=(0, 2), threads=1
+    )
+    assert msgspec.json.decode(msgspec.json.encode(result), type=TrainThroughput) == result
+    assert len(result.speeds) == 5
+    for speed in result.speeds.values():
+        assert len(speed.windows_per_s_rounds) == 2
+        assert min(speed.windows_per_s_rounds) <= speed.windows_per_s <= max(speed.windows_per_s_rounds)
+        assert 0 <= speed.waiting < 1
+    for name, found in (("plain", result.plain), ("plain, looking up", result.plain_looking_up)):
+        fastest = max(result.speeds[f"{name}, {count} workers"].windows_per_s for count in (0, 2))
+        assert found.ratio == pytest.approx(result.speeds["ours"].windows_per_s / fastest)
+    with pytest.raises(RecipeError, match="nothing to time: 2 rounds of 300 steps of 32 windows, out of 192"):
+        train_throughput(chosen, [store], testing.FakeTower(), tmp_path, steps=300, rounds=2, workers=(0,), threads=1)

@@ -22,7 +22,7 @@ from aura_edge import testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import corpus, loop, provenance, recipe, running, state  # noqa: E402
+from aura_edge_train import corpus, learner, loop, provenance, recipe, running, state  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.evaluation import zero_shot  # noqa: E402
@@ -240,11 +240,11 @@ def test_averaging_lags_behind(store: Store, tmp_path: Path) -> None:
 def test_schedule_warms_up_and_falls() -> None:
     """The learning rate rises linearly to its value and ends at next to nothing."""
     plan = Optimisation(epochs=1, learning_rate=1e-3, warm_up=0.1)
-    rates = [loop.learning_rate(step, 1000, plan) for step in range(1000)]
-    assert rates[0] == pytest.approx(1e-5 + loop.LOWEST_RATE)
+    rates = [learner.learning_rate(step, 1000, plan) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-5 + learner.LOWEST_RATE)
     assert max(rates) == pytest.approx(1e-3, rel=2e-3)
     assert int(np.argmax(rates)) == pytest.approx(100, abs=1)
-    assert rates[-1] < 2 * loop.LOWEST_RATE
+    assert rates[-1] < 2 * learner.LOWEST_RATE
     assert np.all(np.diff(rates[101:]) < 0)
 
 

@@ -140,17 +140,30 @@ class PatchTransformer(nn.Module):
         self.projection = nn.Linear(width * (1 + options.attention_pools), options.dimension)
 
     def forward(self, windows: Tensor) -> Tensor:
-        x = self.stem_norm(self._patches(windows)) + self.positions[self.summaries :]  # (B, N, width)
         if self.training and self.options.token_mask:
-            x = self._hide(x)
+            x = self.encode(windows, self._stretches(len(windows)), self.hidden_token)
+        else:
+            x = self.encode(windows)
+        embedding = self.projection(self._pool(x)).float()
+        unit: Tensor = embedding / length(embedding, 1, 1e-12)[:, None]
+        return unit
+
+    def encode(self, windows: Tensor, hidden: Tensor | None = None, instead: Tensor | None = None) -> Tensor:
+        """Tokens behind the last block, normalised: (B, N, width), and before them the summary token where there is one.
+
+        In place of the tokens that are `hidden`, (B, N) bool, `instead` enters the first block: (width,), or (N, width) where it tells
+        positions apart. What their samples say to the directions of the window and to overlapping patches is not taken back.
+        """
+        x = self.stem_norm(self._patches(windows)) + self.positions[self.summaries :]  # (B, N, width)
+        if hidden is not None and instead is not None:
+            x = torch.where(hidden[..., None].to(x.device), instead.to(x.dtype), x)
         if self.summaries:
             summary = self.summary_token + self.positions[0]
             x = torch.cat([summary.to(x.dtype).expand(x.shape[0], 1, -1), x], 1)
         for block in self.blocks:
             x = block(x)
-        embedding = self.projection(self._pool(self.norm(x))).float()
-        unit: Tensor = embedding / length(embedding, 1, 1e-12)[:, None]
-        return unit
+        normed: Tensor = self.norm(x)
+        return normed
 
     def _patches(self, windows: Tensor) -> Tensor:
         """The sum of what the stems make of a window: (B, N, width)."""
@@ -172,16 +185,14 @@ class PatchTransformer(nn.Module):
         weights = self.pools(x).softmax(1)  # (B, N, pools)
         return torch.cat([mean, (weights.transpose(1, 2) @ x).flatten(1)], 1)
 
-    def _hide(self, x: Tensor) -> Tensor:
-        """Replace one stretch of tokens in a share of the windows by a learned token, as a sensor that slips out of reach would."""
-        batch, tokens, _ = x.shape
-        longest = tokens // 5
-        start = torch.randint(0, tokens - longest, (batch, 1))
+    def _stretches(self, batch: int) -> Tensor:
+        """(B, N) one stretch of tokens in a share of the windows, to be hidden as a sensor that slips out of reach would hide them."""
+        longest = self.tokens // 5
+        start = torch.randint(0, self.tokens - longest, (batch, 1))
         stop = start + torch.rand(batch, 1) * longest
         chosen = torch.rand(batch, 1) < self.options.token_mask
-        index = torch.arange(tokens)[None]
-        hidden = (index >= start) & (index < stop) & chosen
-        return torch.where(hidden[..., None].to(x.device), self.hidden_token.to(x.dtype), x)
+        index = torch.arange(self.tokens)[None]
+        return (index >= start) & (index < stop) & chosen
 
 
 class Block(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -20,6 +21,9 @@ from aura_edge_train.corpus import Corpus
 from aura_edge_train.objectives import InfoNce
 from aura_edge_train.recipe import Optimisation, Phase, Recipe
 
+LOWEST_RATE = 1e-6
+"""Added to the learning rate, so that the last step still does something."""
+
 
 class Learner:
     """Everything of a run that is kept when it is killed."""
@@ -32,7 +36,7 @@ class Learner:
         self.average = copy.deepcopy(self.encoders).eval()
         self.captions = InfoNce(recipe.objective).to(device)
         self.alignment = Alignment(recipe.objective.pairs).to(device)
-        self.optimiser = _optimiser([self.encoders, self.captions, self.alignment], self.plan)
+        self.optimiser = make_optimiser([self.encoders, self.captions, self.alignment], self.plan)
         self._set_of, self._seen = whole.set_of.to(device), whole.seen.to(device)
 
     @property
@@ -118,7 +122,7 @@ class Learner:
                 mean.lerp_(now, 1 - past)
 
 
-def _optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.AdamW:
+def make_optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.AdamW:
     """AdamW that decays matrices and filters only: not biases, norms, positions or temperatures."""
     named = [pair for module in modules for pair in module.named_parameters()]
 
@@ -130,3 +134,11 @@ def _optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.
         {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, fused=True)
+
+
+def learning_rate(step: int, steps: int, plan: Optimisation) -> float:
+    """Linear warm-up, then half a cosine down to next to nothing."""
+    done = step / steps
+    warm = min(1.0, (step + 1) / max(1.0, plan.warm_up * steps))
+    fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - plan.warm_up) / (1 - plan.warm_up))
+    return plan.learning_rate * warm * fall + LOWEST_RATE

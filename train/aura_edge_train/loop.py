@@ -39,7 +39,8 @@ from aura_edge_train.datasets.index import POSE_RATE_HZ
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.gathering import Process
 from aura_edge_train.journal import Journal
-from aura_edge_train.learner import Learner
+from aura_edge_train.learner import Learner, learning_rate
+from aura_edge_train.pretraining import pretrain
 from aura_edge_train.recipe import Optimisation, Phase, Recipe
 from aura_edge_train.validation import Validation, Validator
 from aura_edge_train.videos import VideoRows
@@ -48,8 +49,6 @@ LOG = "log.jsonl"
 WINDOWS = "windows.safetensors"
 LEFT_WINDOWS = 64
 """Of each data set."""
-LOWEST_RATE = 1e-6
-"""Added to the learning rate, so that the last step still does something."""
 NO_TOWER = "none"
 ALONE = Process()
 CPU = torch.device("cpu")
@@ -88,6 +87,9 @@ def fit(
         progress = state.read(run / state.STATE, progress, learner.modules, learner.optimiser)
     if process.is_first:
         leave_windows(run, stores, samples)
+    if recipe.pretraining is not None and not (run / state.STATE).exists():
+        pretrain(learner.encoders["imu"], batcher, progress, run=run, log=run / LOG, console=console, process=process)
+        learner.average["imu"].load_state_dict(learner.encoders["imu"].state_dict())
     log = Journal(run / LOG, progress.epochs_done)
     header = checkpoint.Header(
         name=recipe.name,
@@ -247,14 +249,6 @@ def _keep(
             mocap.Header(encoder=spec, joints=whole.skeleton.joints, rate_hz=POSE_RATE_HZ, made_ready=recipe.mocap),
         )
     return checkpoint.save(run, learner.average["imu"], header)
-
-
-def learning_rate(step: int, steps: int, plan: Optimisation) -> float:
-    """Linear warm-up, then half a cosine down to next to nothing."""
-    done = step / steps
-    warm = min(1.0, (step + 1) / max(1.0, plan.warm_up * steps))
-    fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - plan.warm_up) / (1 - plan.warm_up))
-    return plan.learning_rate * warm * fall + LOWEST_RATE
 
 
 def leave_windows(run: Path, stores: Sequence[Store], samples: int) -> None:

@@ -18,6 +18,7 @@ from aura_edge.encoders import presets
 from aura_edge.errors import RecipeError
 from aura_edge_train.alignment import Modality
 from aura_edge_train.augment import Augmentation
+from aura_edge_train.masked_signal import Pretraining
 from aura_edge_train.objectives import Objective
 
 if sys.version_info >= (3, 11):
@@ -122,6 +123,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     augmentation: Augmentation = Augmentation()
     objective: Objective = Objective()
     mocap: Mocap | None = None
+    pretraining: Pretraining | None = None
+    """Masked-signal modelling before the first phase."""
     phases: tuple[Phase, ...] = ()
     """None: one of `optimisation.epochs`, in which everything counts."""
     text_tower: str = "all-MiniLM-L6-v2"

@@ -27,7 +27,7 @@ from aura_edge_train.datasets import Split
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.evaluation import metrics
 from aura_edge_train.evaluation.metrics import Score
-from aura_edge_train.loop import learning_rate
+from aura_edge_train.learner import learning_rate
 from aura_edge_train.recipe import Optimisation
 
 HEAD_SCALE = 20.0
