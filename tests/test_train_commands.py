@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -105,3 +106,31 @@ def test_commit_is_that_of_this_checkout(tmp_path: Path, monkeypatch: pytest.Mon
     assert (checkout.commit() is not None) == (inside and shutil.which("git") is not None)
     monkeypatch.setattr(checkout, "__file__", str(tmp_path / "site-packages" / "aura_edge" / "checkout.py"))
     assert checkout.commit() is None
+
+
+def test_two_processes_are_started_as_the_readme_says(recipe: Path, tmp_path: Path) -> None:
+    """`torchrun -m aura_edge train`: both end well, and one of them says what comes next."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    (tmp_path / "towers.py").write_text(
+        "from aura_edge import text\nfrom aura_edge.__main__ import main\n"
+        "text.TOWERS['tiny'] = 'aura_edge.testing:FakeTower'\nmain()\n"
+    )
+    arguments = [
+        "train",
+        recipe,
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path / "run",
+        "--cache",
+        tmp_path / "cache",
+        "--threads",
+        1,
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, str(tmp_path / "towers.py"), *map(str, arguments)],
+        env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("aura-edge export") == 1

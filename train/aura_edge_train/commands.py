@@ -69,6 +69,8 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with: aura-edge train {recipe} --data {data} --out {run} --resume", err=True)
         raise typer.Exit(130) from None
+    if not header.metrics:  # one of several processes, and not the one that validates and writes
+        return
     typer.echo(
         f"{run}: best after epoch {header.metrics['epoch']}; export it with: aura-edge export {run} -o {chosen.name}.aura"
     )

@@ -44,6 +44,7 @@ def joined(device: torch.device) -> Iterator[Process]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Process(distributed.get_rank(), distributed.get_world_size())
+        distributed.barrier()  # who leaves while another is still connected may be torn down with it
     finally:
         distributed.destroy_process_group()
 
