@@ -70,6 +70,13 @@ def test_turning_the_sensor_changes_nothing(options: dict[str, Any], seed: int) 
         torch.testing.assert_close(encoder(turned(given, seed)), encoder(given), atol=1e-4, rtol=0)
 
 
+def test_channels_as_they_are_tell_how_the_sensor_is_worn() -> None:
+    """With filters over them the same motion turned is another vector; gravity says which, so that training can make it matter or not."""
+    encoder, given = make(SMALL | {"channel_filters": 8}), windows()
+    with torch.inference_mode():
+        assert (encoder(turned(given, 1)) - encoder(given)).abs().max() > 0.01
+
+
 def test_different_motions_differ() -> None:
     """Invariance is not blindness: the three motions stay apart, and turning gravity but not the motion is seen."""
     encoder, given = make(SMALL), windows()

@@ -30,6 +30,18 @@ TINY_STACK = {"dimension": 8, "gru_axis": "channel", "pool": "max"}
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "aura": presets.resolve("aura", TINY_AURA),
     "aura beside our stems": presets.resolve("aura", TINY_AURA | {"invariant_filters": 4, "vector_filters": 4}),
+    "our stems and the channels": (
+        "transformer",
+        {
+            "dimension": 8,
+            "width": 16,
+            "depth": 1,
+            "heads": 2,
+            "invariant_filters": 4,
+            "vector_filters": 4,
+            "channel_filters": 4,
+        },
+    ),
     "senvt_released": ("senvt_released", TINY_SENVT),
     "imu2clip": presets.resolve("imu2clip", TINY_STACK),
     "scanning time": presets.resolve("imu2clip", TINY_STACK | {"gru_axis": "time"}),

@@ -36,6 +36,7 @@ PLAIN = {"invariant_filters": 0, "vector_filters": 0, "plain_stem": True}
 OPTIONS: dict[str, dict[str, Any]] = {
     "both stems": SMALL,
     "plain, with a summary": SMALL | PLAIN | {"pooling": "summary"},
+    "with the channels": SMALL | {"channel_filters": 8},
     "all stems": SMALL | {"plain_stem": True, "token_mask": 0.5},
 }
 every_stem = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -121,9 +122,9 @@ def test_what_is_asked_for_is_what_the_encoder_sees(options: dict[str, Any]) -> 
     with torch.inference_mode():
         found, other = masked.target(given), masked.target(turned)
     same = torch.allclose(found, other, atol=2e-3)
-    assert same != encoder.options.plain_stem
+    assert same != masked.sees_channels
     channels = found.unflatten(2, (-1, encoder.options.stride))
-    assert channels.shape == (3, encoder.tokens, 6 if encoder.options.plain_stem else 10, encoder.options.stride)
+    assert channels.shape == (3, encoder.tokens, 6 if masked.sees_channels else 10, encoder.options.stride)
     assert channels.mean(3).abs().max() < 1e-4
     assert channels.std(3).max() < 1.05
 

@@ -42,6 +42,20 @@ class InvariantStem(nn.Module):
         return tokens
 
 
+class ChannelStem(nn.Module):
+    """Patches of the six channels as they are, filtered as `InvariantStem` does: what a known mounting tells beside what no rotation changes."""
+
+    def __init__(self, width: int, filters: int, patch: int, stride: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv1d(len(CHANNELS), filters, patch, stride, (patch - stride) // 2)
+        self.mix = nn.Linear(filters, width)
+
+    def forward(self, acceleration: Tensor, rate: Tensor, up: Tensor) -> Tensor:
+        patches = self.patches(torch.cat([acceleration, rate], 1))  # (B, filters, N)
+        tokens: Tensor = self.mix(F.gelu(patches).transpose(1, 2))  # (B, N, width)
+        return tokens
+
+
 class VectorStem(nn.Module):
     """Patches of vectors: the same filters on x, y and z, so that what they give turns with the sensor; then its invariants.
 

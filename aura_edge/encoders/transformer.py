@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aura_edge.encoders.frame import length
-from aura_edge.encoders.stems import SEGMENTS, InvariantStem, PlainStem, VectorStem, scale
+from aura_edge.encoders.stems import SEGMENTS, ChannelStem, InvariantStem, PlainStem, VectorStem, scale
 from aura_edge.errors import BundleError
 from aura_edge.types import CHANNELS
 
@@ -47,6 +47,8 @@ class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Filters over the rotation-invariant channels; 0 for none."""
     vector_filters: int = 32
     """Filters that are shared by the three axes, with invariants taken after them; 0 for none."""
+    channel_filters: int = 0
+    """Filters over the channels as they are, which see how the sensor was turned; 0 for none."""
     positions: Literal["learned", "sinusoidal"] = "learned"
     """Learned positions start as the sinusoidal ones; the summary token has one too, the first."""
     attention_pools: int = 0
@@ -85,17 +87,17 @@ class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             wrong = f"patch {self.patch} must be stride {self.stride} plus an even number"
         elif (
             self.attention_pools < 0
-            or min(self.invariant_filters, self.vector_filters) < 0
-            or (self.invariant_filters + self.vector_filters == 0 and not self.plain_stem)
+            or min(self.invariant_filters, self.vector_filters, self.channel_filters) < 0
+            or (self.filters == 0 and not self.plain_stem)
         ):
             wrong = (
-                "one of invariant_filters and vector_filters must be positive unless there is plain_stem, and neither they nor "
-                "attention_pools negative"
+                "one of invariant_filters, vector_filters and channel_filters must be positive unless there is plain_stem, and neither they "
+                "nor attention_pools negative"
             )
-        elif self.channels != len(CHANNELS) and self.invariant_filters + self.vector_filters:
+        elif self.channels != len(CHANNELS) and self.filters:
             wrong = (
-                f"invariant_filters {self.invariant_filters} and vector_filters {self.vector_filters} need the {len(CHANNELS)} channels of "
-                f"an IMU, not {self.channels}: set both to 0 and use plain_stem"
+                f"invariant_filters {self.invariant_filters}, vector_filters {self.vector_filters} and channel_filters "
+                f"{self.channel_filters} need the {len(CHANNELS)} channels of an IMU, not {self.channels}: set them to 0 and use plain_stem"
             )
         elif self.pooling == "summary" and self.attention_pools:
             wrong = f"attention_pools {self.attention_pools} go with pooling 'mean', not with 'summary'"
@@ -103,6 +105,11 @@ class TransformerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             wrong = "dropout, drop_path and token_mask must be at least 0 and below 1"
         if wrong:
             raise BundleError(f"encoder 'transformer': {wrong}.")
+
+    @property
+    def filters(self) -> int:
+        """Of all stems but the plain one."""
+        return self.invariant_filters + self.vector_filters + self.channel_filters
 
 
 class PatchTransformer(nn.Module):
@@ -118,6 +125,8 @@ class PatchTransformer(nn.Module):
             stems.append(InvariantStem(width, options.invariant_filters, patch, stride))
         if options.vector_filters:
             stems.append(VectorStem(width, options.vector_filters, patch, stride))
+        if options.channel_filters:
+            stems.append(ChannelStem(width, options.channel_filters, patch, stride))
         self.stems = nn.ModuleList(stems)
         if options.plain_stem:
             self.plain_stem = PlainStem(options.channels, width, patch, stride)

@@ -49,8 +49,9 @@ class MaskedSignal(nn.Module):
     def __init__(self, encoder: PatchTransformer) -> None:
         super().__init__()
         options = encoder.options
-        self.sees_channels, self.tokens, self.stride = options.plain_stem, encoder.tokens, options.stride
-        channels = options.channels if options.plain_stem else INVARIANTS
+        self.sees_channels = options.plain_stem or options.channel_filters > 0
+        self.tokens, self.stride = encoder.tokens, options.stride
+        channels = options.channels if self.sees_channels else INVARIANTS
         self.hidden_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(options.width), std=0.02))
         self.head = nn.Linear(options.width, channels * options.stride)
 
