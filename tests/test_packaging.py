@@ -20,6 +20,7 @@ DATA = {
     "aura_edge/data/demo.aura/MODEL_CARD.md",
     "aura_edge/data/demo.aura/encoder.onnx",
     "aura_edge/data/demo.aura/golden.safetensors",
+    "aura_edge/data/demo.aura/lexicon.safetensors",
     "aura_edge/data/demo.aura/manifest.json",
     "aura_edge/data/demo.aura/prototypes/sisfall.safetensors",
     "aura_edge/data/demo.aura/prototypes/sp-sw-har.safetensors",

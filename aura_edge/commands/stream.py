@@ -70,7 +70,10 @@ def stream(
     prototypes: Annotated[str | None, _option("Model", "Which of the bundle's label sets.", metavar="SET")] = None,
     labels: Annotated[
         list[str] | None,
-        _option("Model", "Only these labels: 'walking,jumping'; semicolons between labels that hold commas."),
+        _option(
+            "Model",
+            "Only these: 'ironing, climbing stairs', of the bundle's labels or its lexicon; semicolons between labels that hold commas.",
+        ),
     ] = None,
     engine: Annotated[str, _option("Model", "auto, ort or torch.")] = "auto",
     checkpoint: Annotated[Path | None, _option("Model", "Run folder, for --engine torch.", metavar="FOLDER")] = None,
