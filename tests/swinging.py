@@ -10,7 +10,6 @@ import numpy as np
 
 from aura_edge.encoders.checkpoint import Caption
 from aura_edge.types import ImuChunk
-from aura_edge_train import datasets
 from aura_edge_train.datasets import LabelledRecording
 from aura_edge_train.datasets.made_up import MADE_UP
 from aura_edge_train.datasets.modalities import Moment, Pose, Skeleton
@@ -68,5 +67,3 @@ SWINGING = replace(
     read=read,
     skeleton=SKELETON,
 )
-
-datasets.DATA_SETS["swinging"] = "swinging:SWINGING"

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,12 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="a run is measured with it; it comes with aura-edge[train]")
 pytest.importorskip("sklearn", reason="scores need it; it comes with aura-edge[train]")
 
-import swinging  # noqa: E402, F401 names the data set
 
 from aura_edge import encoders, testing, text  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import BundleError, RecipeError, TextSpaceError  # noqa: E402
 from aura_edge.manifest import TextSpace  # noqa: E402
-from aura_edge_train import recipe, running  # noqa: E402
+from aura_edge_train import datasets, recipe, running  # noqa: E402
 from aura_edge_train.evaluation.candidates import of_run  # noqa: E402
 from aura_edge_train.evaluation.commands import evaluate_app  # noqa: E402
 from aura_edge_train.evaluation.evaluate import evaluate  # noqa: E402
@@ -61,6 +61,13 @@ class OtherTower(testing.FakeTower):
     """The same sentences in another space."""
 
     space = TextSpace("tiny", "0" * 64, testing.TINY_DIMENSION)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swinging_is_known() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(datasets.DATA_SETS, "swinging", "swinging:SWINGING")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from aura_edge import testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import BundleError, RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import loop, mocap, provenance, recipe, running, state, validation  # noqa: E402
+from aura_edge_train import datasets, loop, mocap, provenance, recipe, running, state, validation  # noqa: E402
 from aura_edge_train.curves import Curves  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.recipe import Recipe  # noqa: E402
@@ -63,6 +63,11 @@ SPOKEN = ALIGNED.replace('text_tower = ""\ndimension = 8', 'text_tower = "tiny"'
 EVERYTHING = SPOKEN.replace("captions = false", "").replace(
     "[optimisation]", '[[objective.pairs]]\nbetween = ["imu", "text"]\nloss = "siglip"\n[optimisation]'
 )
+
+
+@pytest.fixture(autouse=True)
+def swinging_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(datasets.DATA_SETS, "swinging", "swinging:SWINGING")
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +269,8 @@ from pathlib import Path
 import swinging
 import torch
 from aura_edge import text
-from aura_edge_train import recipe, running
+from aura_edge_train import datasets, recipe, running
+datasets.DATA_SETS["swinging"] = "swinging:SWINGING"
 torch.set_num_threads(1)
 text.TOWERS["tiny"] = "aura_edge.testing:FakeTower"
 running.train(recipe.load(Path(sys.argv[1])), data=Path(), run=Path(sys.argv[2]), cache=Path(sys.argv[3]))

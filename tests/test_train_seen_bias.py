@@ -22,7 +22,7 @@ from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.encoders.checkpoint import Caption  # noqa: E402
 from aura_edge.errors import RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec, TextSpace  # noqa: E402
-from aura_edge_train import loop, recipe, seen_bias  # noqa: E402
+from aura_edge_train import datasets, loop, recipe, seen_bias  # noqa: E402
 from aura_edge_train.datasets import LabelledRecording  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 
@@ -84,6 +84,11 @@ SET = replace(
 )
 
 
+@pytest.fixture(autouse=True)
+def swinging_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(datasets.DATA_SETS, "swinging", "swinging:SWINGING")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return open_store(SET, Path(), cache=tmp_path_factory.mktemp("cache"))
@@ -143,7 +148,6 @@ def test_bias_is_chosen_by_a_command(run: Path, tmp_path: Path, monkeypatch: pyt
     from typer.testing import CliRunner
 
     from aura_edge import text
-    from aura_edge_train import datasets
     from aura_edge_train.commands import calibrate_app
 
     monkeypatch.setitem(text.TOWERS, "tiny", "test_train_seen_bias:Ladder")

@@ -4,7 +4,7 @@
     aura-mocap              the same for motion capture: 17 joints, three coordinates each, 50 frames
     imu2clip                the stacked 1D-CNN-RNN of IMU2CLIP
     cnn-rnn-mocap           AURA-MFM's version of that for motion capture
-    edge-xs, edge, edge-l   patches that no rotation of the sensor changes; `edge` is the shipped demo's
+    edge-xs, edge, edge-l   patches that no rotation of the sensor changes, and the channels beside them; `edge` is the shipped demo's
 
 `dimension` is the papers' 512 where they say it, and otherwise comes from the text tower.
 """
@@ -72,15 +72,18 @@ PRESETS: dict[str, Preset] = {
     ),
     "edge-xs": Preset(
         "transformer",
-        _EDGE | {"width": 64, "depth": 3, "heads": 2, "invariant_filters": 32, "vector_filters": 16},
+        _EDGE
+        | {"width": 64, "depth": 3, "heads": 2, "invariant_filters": 32, "vector_filters": 16, "channel_filters": 48},
     ),
     "edge": Preset(
         "transformer",
-        _EDGE | {"width": 128, "depth": 4, "heads": 4, "invariant_filters": 64, "vector_filters": 32},
+        _EDGE
+        | {"width": 128, "depth": 4, "heads": 4, "invariant_filters": 64, "vector_filters": 32, "channel_filters": 96},
     ),
     "edge-l": Preset(
         "transformer",
-        _EDGE | {"width": 192, "depth": 6, "heads": 6, "invariant_filters": 96, "vector_filters": 48},
+        _EDGE
+        | {"width": 192, "depth": 6, "heads": 6, "invariant_filters": 96, "vector_filters": 48, "channel_filters": 144},
     ),
 }
 
