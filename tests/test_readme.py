@@ -21,7 +21,7 @@ LINES = [line.split("#")[0].split("|")[0].strip() for block in BLOCKS for line i
 
 def test_numbers_are_those_of_the_results() -> None:
     """Filling the README anew changes nothing, and there is something to fill."""
-    assert README.count("<!-- results:") == 3
+    assert README.count("<!-- results:") == 4
     assert filled(README, ROOT / RESULTS / "epyc-2-cores") == README
     with pytest.raises(InputError, match="nothing fills"):
         filled("<!-- results:wishes -->\n<!-- /results -->", ROOT)

@@ -168,9 +168,13 @@ def evaluate(
         for path in compare or ():
             other = open_candidate(path, threads=used)
             opened.callback(other.close)
-            if other.name in [each.name for each in candidates]:
-                other = replace(other, name=f"{other.name} ({path.name})")
             candidates.append(other)
+        names = [each.name for each in candidates]
+        folders = [run or bundle, *(compare or ())]
+        candidates = [
+            replace(each, name=f"{each.name} ({folder.name})") if folder and names.count(each.name) > 1 else each
+            for each, folder in zip(candidates, folders, strict=True)
+        ]
         for each in candidates:
             check(each, plan)
         sets = data_set or sets_of(candidates[0])
@@ -185,12 +189,12 @@ def evaluate(
     if json_file == Path("-"):
         typer.echo(content)
         return
-    show(found, Console(markup=False, emoji=False))
-    if json_file is not None:
+    if json_file is not None:  # before anything is shown, which may end early, as in `| head`
         try:
             replace_file(json_file, content + b"\n")
         except OSError as error:
             raise SinkError(f"{json_file}: cannot write the result: {error.strerror}. Choose another place.") from error
+    show(found, Console(markup=False, emoji=False))
 
 
 def _first(run: Path | None, bundle: Path | None, engine: str, checkpoint: Path | None, threads: int) -> Candidate:
