@@ -118,6 +118,23 @@ class DataSet:
         return "validation" if subject in self.validation_subjects else "train"
 
 
+def in_parts(
+    parts: Callable[[Path], Sequence[Part]], read_part: Callable[[Path, Part], Iterator[LabelledRecording]]
+) -> Callable[[Path], Iterator[LabelledRecording]]:
+    """What `DataSet.read` is for a set that is read by its parts: one after the other."""
+
+    def read(folder: Path) -> Iterator[LabelledRecording]:
+        for part in parts(folder):
+            yield from read_part(folder, part)
+
+    return read
+
+
+def without_captions(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """What `DataSet.caption_of` is for a set whose windows are told about in moments alone."""
+    return np.full(len(starts), -1, np.int64)
+
+
 def get(name: str) -> DataSet:
     """The data set `name`, or the one that a file of that name describes (`.toml`, `.json`: see `table.py`). Raises `RecipeError` for an
     unknown one."""

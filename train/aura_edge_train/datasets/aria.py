@@ -14,11 +14,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from aura_edge.errors import RecipeError
 from aura_edge.types import NS_PER_S, ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, without_captions
 from aura_edge_train.datasets.modalities import Moment
 from aura_edge_train.datasets.narrations import tidy, without_repeats
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
@@ -102,15 +101,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
-def _caption_of(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    return np.full(len(starts), -1, np.int64)
-
-
 ARIA = DataSet(
     name=NAME,
     classes=("unlabelled",),
@@ -120,8 +110,8 @@ ARIA = DataSet(
     validation_subjects=frozenset(),
     evaluation_step_s=5.0,
     files=_files,
-    read=_read,
-    caption_of=_caption_of,
+    read=in_parts(_parts, _read_part),
+    caption_of=without_captions,
     parts=_parts,
     read_part=_read_part,
     large=True,

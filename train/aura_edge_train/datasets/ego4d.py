@@ -21,14 +21,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from aura_edge.errors import RecipeError
 from aura_edge.sources.formats import RecordingFormat
 from aura_edge.sources.recordings import read_recording
 from aura_edge.sources.timeline import estimate_rate_hz
 from aura_edge.types import NS_PER_S, ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, without_captions
 from aura_edge_train.datasets.modalities import Clip, Moment
 from aura_edge_train.datasets.narrations import clean, without_repeats
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
@@ -148,15 +147,6 @@ def _narrations(file: Path, changed_ns: int) -> dict[str, _Video]:
         raise RecipeError(f"{file}: not Ego4D's narrations ({error}). Download them again.") from error
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
-def _caption_of(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    return np.full(len(starts), -1, np.int64)
-
-
 EGO4D = DataSet(
     name=NAME,
     classes=("unlabelled",),
@@ -166,8 +156,8 @@ EGO4D = DataSet(
     validation_subjects=frozenset(),
     evaluation_step_s=5.0,
     files=_files,
-    read=_read,
-    caption_of=_caption_of,
+    read=in_parts(_parts, _read_part),
+    caption_of=without_captions,
     parts=_parts,
     read_part=_read_part,
     large=True,

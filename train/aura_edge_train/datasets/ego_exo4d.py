@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from aura_edge.errors import RecipeError
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, Split, soft_labels
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, Split, in_parts, soft_labels
 from aura_edge_train.datasets.modalities import Clip
 from aura_edge_train.datasets.poses import EGO_BODY_POSE
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
@@ -153,11 +153,6 @@ def _videos(home: Path, take: Take) -> list[tuple[str, Path]]:
     return found
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 def _caption_of(labels: NDArray[np.int8], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """A take is one task."""
     tasks = labels[starts].astype(np.int64)
@@ -173,7 +168,7 @@ EGO_EXO4D = DataSet(
     validation_subjects=frozenset(),
     evaluation_step_s=5.0,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     caption_of=_caption_of,
     parts=_parts,
     read_part=_read_part,

@@ -25,7 +25,7 @@ from aura_edge.sources.files import open_binary, reading
 from aura_edge.sources.timeline import counted_ns
 from aura_edge.sources.units import parse_units, to_si
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, read_captions
 from aura_edge_train.datasets.table import SHARE, UNLABELLED, majority
 
 CLASSES = (
@@ -107,11 +107,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 def _labels(ranges: NDArray[np.int64], samples: int, found_in: str) -> NDArray[np.int8]:
     """(samples,) classes from (R, 3) activity, first and last sample, counted from 1."""
     if not len(ranges):
@@ -135,7 +130,7 @@ HAPT = DataSet(
     validation_subjects=VALIDATION_SUBJECTS,
     evaluation_step_s=1.0,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     parts=_parts,
     read_part=_read_part,
     caption_of=partial(majority, kinds=ACTIVITIES, share=SHARE),

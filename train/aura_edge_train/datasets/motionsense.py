@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from aura_edge.errors import RecipeError
 from aura_edge.sources.formats import RecordingFormat
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, in_parts, read_captions
 from aura_edge_train.datasets.table import read_with_gravity
 
 CLASSES = ("dws", "ups", "wlk", "jog", "sit", "std")
@@ -78,11 +78,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 MOTIONSENSE = DataSet(
     name="motionsense",
     classes=CLASSES,
@@ -92,7 +87,7 @@ MOTIONSENSE = DataSet(
     validation_subjects=frozenset({"17", "18", "19"}),
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     parts=_parts,
     read_part=_read_part,
     caption_of=_caption_of,

@@ -24,7 +24,7 @@ from aura_edge.sources.files import reading
 from aura_edge.sources.formats import RecordingFormat
 from aura_edge.sources.recordings import read_recording
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, in_parts, read_captions
 
 ACTIVITIES = {
     "1": "lying",
@@ -109,11 +109,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
         )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 def _check(file: Path) -> None:
     """The columns have no names: their number is all that tells a file of this set."""
     with reading(file), file.open(encoding="utf-8", errors="replace") as lines:
@@ -131,7 +126,7 @@ PAMAP2 = DataSet(
     validation_subjects=frozenset({"105"}),
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     parts=_parts,
     read_part=_read_part,
     caption_of=_caption_of,

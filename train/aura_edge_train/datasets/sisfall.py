@@ -16,7 +16,7 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.presets import preset
 from aura_edge.sources.recordings import read_trials
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, in_parts, read_captions
 
 CLASSES = tuple(f"D{n:02d}" for n in range(1, 20)) + tuple(f"F{n:02d}" for n in range(1, 16))
 
@@ -54,11 +54,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
         )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 SISFALL = DataSet(
     name="sisfall",
     classes=CLASSES,
@@ -68,7 +63,7 @@ SISFALL = DataSet(
     validation_subjects=frozenset({"SA17", "SA18", "SE10", "SE11"}),
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     caption_of=_caption_of,
     parts=_parts,
     read_part=_read_part,

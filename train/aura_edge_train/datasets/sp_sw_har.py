@@ -18,7 +18,7 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.presets import preset
 from aura_edge.sources.recordings import read_recording
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, codes, in_parts, read_captions
 from aura_edge_train.datasets.archives import read_members
 
 CLASSES = ("SEATED", "STANDING_UP", "WALKING", "TURNING", "SITTING_DOWN")
@@ -76,11 +76,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
             )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 SP_SW_HAR = DataSet(
     name="sp-sw-har",
     classes=CLASSES,
@@ -90,7 +85,7 @@ SP_SW_HAR = DataSet(
     validation_subjects=frozenset({"s17", "s18"}),
     evaluation_step_s=0.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     caption_of=_caption_of,
     parts=_parts,
     read_part=_read_part,

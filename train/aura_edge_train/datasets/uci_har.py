@@ -24,7 +24,7 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.timeline import counted_ns
 from aura_edge.sources.units import parse_units, to_si
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, read_captions
 from aura_edge_train.datasets.hapt import TEST_SUBJECTS, VALIDATION_SUBJECTS, read_numbers
 from aura_edge_train.datasets.table import SHARE, UNLABELLED, majority
 
@@ -92,11 +92,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
         )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 def cuts(windows: NDArray[np.float64], subjects: NDArray[np.int64]) -> list[int]:
     """Rows of (W, 128, 6) windows at which another recording begins, and W."""
     repeats = (np.abs(windows[1:, :HALF] - windows[:-1, HALF:]) <= SAME).all(axis=(1, 2))
@@ -124,7 +119,7 @@ UCI_HAR = DataSet(
     validation_subjects=VALIDATION_SUBJECTS,
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     parts=_parts,
     read_part=_read_part,
     caption_of=partial(majority, kinds=ACTIVITIES, share=SHARE),

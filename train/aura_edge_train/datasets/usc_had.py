@@ -22,7 +22,7 @@ from aura_edge.errors import RecipeError
 from aura_edge.sources.formats import RecordingFormat
 from aura_edge.sources.recordings import read_recording
 from aura_edge.types import ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, read_captions
 
 CLASSES = (
     "walking_forward",
@@ -82,11 +82,6 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 USC_HAD = DataSet(
     name="usc-had",
     classes=CLASSES,
@@ -96,7 +91,7 @@ USC_HAD = DataSet(
     validation_subjects=frozenset({"11", "12"}),
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     parts=_parts,
     read_part=_read_part,
     caption_of=_caption_of,

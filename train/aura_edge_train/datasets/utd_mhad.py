@@ -31,7 +31,7 @@ from aura_edge.errors import InputError, RecipeError
 from aura_edge.sources.presets import preset
 from aura_edge.sources.units import parse_units, to_si
 from aura_edge.types import NS_PER_S, ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, read_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, read_captions
 from aura_edge_train.datasets.archives import read_members
 from aura_edge_train.datasets.matlab_arrays import read_array
 from aura_edge_train.datasets.modalities import Pose
@@ -111,11 +111,6 @@ def _trial(archive: Path, name: str, members: Mapping[str, bytes]) -> LabelledRe
     )
 
 
-def _read(folder: Path) -> Iterator[LabelledRecording]:
-    for part in _parts(folder):
-        yield from _read_part(folder, part)
-
-
 def _read_all_middles(folder: Path) -> Iterator[LabelledRecording]:
     for part in _parts(folder):
         yield from _read_middle(folder, part)
@@ -137,7 +132,7 @@ UTD_MHAD = DataSet(
     validation_subjects=frozenset({"s7"}),
     evaluation_step_s=2.5,
     files=_files,
-    read=_read,
+    read=in_parts(_parts, _read_part),
     caption_of=_caption_of,
     parts=_parts,
     read_part=_read_part,
