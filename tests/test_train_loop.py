@@ -334,3 +334,29 @@ def test_run_that_knows_nothing_yet_goes_on(store: Store, tmp_path: Path, monkey
     header = fit(tiny(epochs=1), store, tmp_path / "run")
     assert header.metrics["validation"]["made-up"]["accuracy"] == 0
     assert "calibration" not in header.metrics
+
+
+def test_validation_subjects_may_be_trained_on_once_all_is_chosen(store: Store, tmp_path: Path) -> None:
+    """They join the windows of an epoch; the last epoch is kept, whatever it scores, and no score claims to be of new people."""
+    base = tiny(epochs=2)
+    too = msgspec.structs.replace(base, data=(Data("made-up", validation_too=True),))
+    only = msgspec.structs.replace(base, data=(Data("made-up"),))
+    parts = {}
+    for name, chosen in (("too", too), ("only", only)):
+        starts = corpus.build([store], chosen.data, 1000).parts[0].starts.numpy()
+        parts[name] = set(store.subjects_at(starts).tolist())
+    validation = set(store.subjects_at(store.window_starts("validation", 1000)).tolist())
+    assert validation
+    assert parts["too"] == parts["only"] | validation
+    assert not parts["only"] & validation
+    # The rate of the second epoch is next to nothing in both; but worse or better, it is the second that is kept.
+    header = fit(too, store, tmp_path / "run")
+    assert header.metrics == {"validation_too": True, "epoch": 2}
+
+
+def test_patience_has_nothing_to_wait_for_when_validation_subjects_are_trained_on() -> None:
+    """The recipe says so before an hour is spent."""
+    text = 'name = "x"\n[encoder]\nkind = "transformer"\n[[data]]\nname = "made-up"\nvalidation_too = true\n'
+    text += "[optimisation]\nepochs = 2\npatience = 1\n"
+    with pytest.raises(RecipeError, match="validation_too leaves none"):
+        recipe.parse(text, found_in="x.toml")

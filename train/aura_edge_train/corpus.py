@@ -95,7 +95,7 @@ def build(
     window_samples: int,
     videos: Sequence[VideoRows | None] = (),
 ) -> Corpus:
-    """Put the training subjects of `stores` together, each drawn from as its entry in `data` says; `videos` are the embedded ones of each."""
+    """Put those of `stores` that are trained on together, each drawn from as its entry in `data` says; `videos` are the embedded ones of each."""
     parts: list[Part] = []
     captions: list[Caption] = []
     set_of: list[int] = []
@@ -183,7 +183,7 @@ class Part:
         has_video: bool,
     ) -> Part:
         """The places of one data set, counted on from the sets before it; `texts` gains what was said."""
-        segments = store.segments("train", window)
+        segments = [segment for split in entry.splits for segment in store.segments(split, window)]
         if not segments:
             raise RecipeError(f"{entry.name}: no training recording is as long as a window ({window} samples).")
         starts, first, count, said = (
@@ -246,7 +246,8 @@ def _around_moments(
     store: Store, entry: Data, window: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Sequence[str]]:
     """One place for each moment of the kinds that the recipe names, and what was said there."""
-    starts, texts, kinds = store.moment_windows("train", window)
+    found = [store.moment_windows(split, window) for split in entry.splits]
+    starts, texts, kinds = (np.concatenate(each) for each in zip(*found, strict=True))
     chosen = np.isin(kinds, entry.moments)
     if not chosen.any():
         there = ", ".join(sorted(set(kinds.tolist()))) or "none"

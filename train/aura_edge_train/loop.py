@@ -111,7 +111,7 @@ def fit(
             progress, losses = _epoch(recipe, phase, batcher, learner, progress, process, log, console)
             found = validator.measure(learner.average, phase) if process.is_first else None
             score = gathering.agree(0.0 if found is None else found.score)
-            better = score > progress.best_score
+            better = recipe.chooses_nothing or score > progress.best_score
             progress = msgspec.structs.replace(
                 progress, best_score=max(score, progress.best_score), stale=0 if better else progress.stale + 1
             )
@@ -239,7 +239,8 @@ def _keep(
     recipe: Recipe,
 ) -> checkpoint.Header:
     """Write the best encoders so far."""
-    measured = msgspec.to_builtins(found.record | {"epoch": progress.epochs_done})
+    record = {"validation_too": True} if recipe.chooses_nothing else found.record
+    measured = msgspec.to_builtins(record | {"epoch": progress.epochs_done})
     header = msgspec.structs.replace(header, decision=progress.decision, metrics=measured)
     if recipe.mocap is not None and whole.skeleton is not None:
         spec = learner.specs["mocap"]

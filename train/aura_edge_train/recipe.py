@@ -18,6 +18,7 @@ from aura_edge.encoders import presets
 from aura_edge.errors import RecipeError
 from aura_edge_train.alignment import Modality
 from aura_edge_train.augment import Augmentation
+from aura_edge_train.datasets import Split
 from aura_edge_train.masked_signal import Pretraining
 from aura_edge_train.objectives import Objective
 
@@ -76,6 +77,13 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     moments: tuple[str, ...] = ()
     """Kinds of free text (`narration`, `atomic`, `commentary`) around whose moments windows are cut, each moment once an epoch, in place
     of windows at random places."""
+    validation_too: bool = False
+    """Train on the validation subjects as well, once all choices are made: nobody is left to choose an epoch by, so the last one is kept."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Those that are trained on."""
+        return ("train", "validation") if self.validation_too else ("train",)
 
 
 class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +152,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("[mocap] and a pair with mocap go together")
         if bool(self.phases) == bool(self.optimisation.epochs):
             raise ValueError("either optimisation.epochs or [[phases]] say how long it takes; give one of them")
+        if self.chooses_nothing and self.optimisation.patience:
+            raise ValueError("patience waits for a better validation score; validation_too leaves none")
         if not self.objective.captions and not names:
             raise ValueError("nothing to learn: objective.captions is off, and there are no objective.pairs")
         for phase in self.phases:
@@ -155,6 +165,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError("a phase in which nothing counts")
             if phase.frozen and {"imu", *(["mocap"] if self.mocap else [])} <= set(phase.frozen):
                 raise ValueError("a phase in which every encoder is frozen")
+
+    @property
+    def chooses_nothing(self) -> bool:
+        """Whether validation subjects are trained on, and the last epoch is the one that is kept."""
+        return any(entry.validation_too for entry in self.data)
 
     @property
     def schedule(self) -> tuple[Phase, ...]:
