@@ -164,21 +164,30 @@ def test_loss_and_schedule_are_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.losses == pytest.approx([expected] * 3, rel=1e-4)
 
 
-@pytest.mark.parametrize("factor", [1.0, 50.0])
-def test_the_encoder_learns_more_slowly_than_the_head(factor: float) -> None:
-    """The first step of Adam moves a weight by its learning rate: the head's by `head_factor` times the encoder's."""
+@pytest.mark.parametrize(("factor", "averaging", "share"), [(1.0, 0.0, 1.0), (50.0, 0.0, 1.0), (50.0, 0.998, 0.9)])
+def test_the_encoder_learns_more_slowly_than_the_head(factor: float, averaging: float, share: float) -> None:
+    """The first step of Adam moves a weight by its learning rate, the head's by `head_factor` times the encoder's; their mean follows."""
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     with torch.no_grad():
         encoder[1].weight.copy_(torch.tensor([[0.02], [-0.01]]).expand(2, 48))
     prototypes = np.array([[1.0, 0.0], [1.0, 1e-4]], np.float32)  # so near that one step turns the answers around
     batch = (torch.ones(4, 6, 8), torch.ones(4, dtype=torch.int64))
-    options = FineTuning(Optimisation(1, learning_rate=1e-3, weight_decay=0.0, warm_up=0.0), head_factor=factor)
+    plan = Optimisation(1, learning_rate=1e-3, weight_decay=0.0, warm_up=0.0, averaging=averaging)
+    options = FineTuning(plan, head_factor=factor)
     found = fine_tune(encoder, 2, lambda generator: (1, [batch]), lambda: [batch], options, prototypes=prototypes)
     assert found.epoch == 1
     moved_encoder = (found.classifier.encoder[1].weight - encoder[1].weight).abs().max().item()
     moved_head = (found.classifier.head.weight - 20 * torch.from_numpy(prototypes)).abs().max().item()
-    assert moved_encoder == pytest.approx(1e-3, rel=0.01)
-    assert moved_head == pytest.approx(factor * 1e-3, rel=0.01)
+    assert moved_encoder == pytest.approx(share * 1e-3, rel=0.01)
+    assert moved_head == pytest.approx(share * factor * 1e-3, rel=0.01)
+
+
+def test_the_last_epoch_is_kept_where_nobody_is_left_to_choose(store: Store, train: Epoch, encoder: nn.Module) -> None:
+    """However bad it is: validation people who were trained on say nothing, and patience does not end it."""
+    options = tuning(4, learning_rate=5.0, patience=1, keep_last=True)
+    found = fine_tune(encoder, LABELS, train, windows_of(store, "validation", 1000), options)
+    assert found.epoch == len(found.losses) == 4
+    assert found.validation[4].macro_f1 <= max(score.macro_f1 for score in found.validation[:4])
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(store: Store, train: Epoch, encoder: nn.Module) -> None:

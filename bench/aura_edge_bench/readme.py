@@ -1,4 +1,4 @@
-"""Writes the numbers of the README from committed results, so that none of them is anybody's memory.
+"""Writes the numbers of the README and of `docs/TRAINING.md` from committed results, so that none of them is anybody's memory.
 
 `python -m aura_edge_bench.readme` fills what stands between `<!-- results:NAME -->` and `<!-- /results -->`; with `--check` it only says
 whether that is what the results give.
@@ -13,30 +13,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import InputError
+from aura_edge_bench import training_tables
+from aura_edge_bench.committed import read
 
 RESULTS = Path("bench/results")
 BLOCK = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
-def filled(readme: str, results: Path) -> str:
-    """`readme` with every block written anew. Raises `InputError` for a block that nothing fills."""
+def filled(page: str, results: Path) -> str:
+    """`page` with every block written anew. Raises `InputError` for a block that nothing fills."""
 
     def block(match: re.Match[str]) -> str:
         name = match["name"]
         if name not in TABLES:
-            raise InputError(f"README: nothing fills the block {name!r}; known are {', '.join(sorted(TABLES))}.")
+            raise InputError(f"nothing fills the block {name!r}; known are {', '.join(sorted(TABLES))}.")
         return f"{match[1]}{TABLES[name](results)}\n{match[3]}"
 
-    return BLOCK.sub(block, readme)
+    return BLOCK.sub(block, page)
 
 
 def accuracy(results: Path) -> str:
     """Zero-shot on test subjects, as worn and turned."""
-    worn, turned = _read(results / "evaluate-test.json"), _read(results / "evaluate-test-rotated.json")
+    worn, turned = read(results / "evaluate-test.json"), read(results / "evaluate-test-rotated.json")
     rows = [
         "| test subjects, zero-shot by sentence | windows | accuracy | macro-F1 | each window turned at random |",
         "|---|---:|---:|---:|---:|",
@@ -68,7 +68,7 @@ def _falls(groups: Any) -> tuple[int, int, int, int]:
 
 def speed(results: Path) -> str:
     """What it costs, with the machine it was measured on."""
-    encode, cost, start = (_read(results / f"{n}.json") for n in ("encode-latency", "pipeline-cost", "startup"))
+    encode, cost, start = (read(results / f"{n}.json") for n in ("encode-latency", "pipeline-cost", "startup"))
     rows = ["| | |", "|---|---:|"]
     for engine in encode["engines"]:
         if engine["latency"]:
@@ -95,8 +95,8 @@ def speed(results: Path) -> str:
 
 def wire(results: Path) -> str:
     """What following a board costs, and how well it is done."""
-    cost, live = _read(results / "wire-cost.json"), _read(results / "wire-live.json")
-    clock, diagnosis = _read(results / "clock-fit.json"), _read(results / "diagnosis-rates.json")
+    cost, live = read(results / "wire-cost.json"), read(results / "wire-live.json")
+    clock, diagnosis = read(results / "clock-fit.json"), read(results / "diagnosis-rates.json")
     (decode,) = (c for c in cost["costs"] if c["samples_per_message"] == 10 and c["encode_us_per_sample"] is not None)
     latency = live["label_latency_ms"]
     rows = [
@@ -130,10 +130,10 @@ def wire(results: Path) -> str:
 
 def training(results: Path) -> str:
     """Activities that were left out of training, and motion capture found by movement."""
-    unseen = _read(results / "evaluate-unseen.json")["sets"]["sisfall"]["generalised"]
+    unseen = read(results / "evaluate-unseen.json")["sets"]["sisfall"]["generalised"]
     plain, lowered = unseen["as they are"], next(found for name, found in unseen.items() if name != "as they are")
     alone, (low, high) = plain["unseen_alone"], lowered["harmonic_mean_interval"]
-    found = _read(results / "evaluate-utd-mhad.json")
+    found = read(results / "evaluate-utd-mhad.json")
     rows = [
         "Seven of SisFall's activities, left out of training altogether, are told apart by their sentences alone with a mean accuracy of "
         f"{alone:.2f} (chance 0.14). Among all 34 at once seen sentences win nearly always ({plain['unseen']:.2f} on unseen activities, "
@@ -167,28 +167,31 @@ def _retrieved(score: Any) -> str:
     return f"{score['recall']['1']['value']:.3f} / {score['recall']['10']['value']:.3f} / {score['mrr']['value']:.3f}"
 
 
-TABLES: dict[str, Callable[[Path], str]] = {"accuracy": accuracy, "speed": speed, "wire": wire, "training": training}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputError(f"{path}: not a readable result ({error}). Measure it again, as the README says.") from error
+TABLES: dict[str, Callable[[Path], str]] = {
+    "accuracy": accuracy,
+    "speed": speed,
+    "wire": wire,
+    "training": training,
+    "seeds": training_tables.seeds,
+    "encoders": training_tables.encoders,
+    "ablation": training_tables.ablation,
+    "cross-data": training_tables.cross_data,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS / "epyc-2-cores")
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--page", type=Path, nargs="+", default=[Path("README.md"), Path("docs/TRAINING.md")])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the README says otherwise")
     chosen = parser.parse_args()
-    before = chosen.readme.read_text("utf-8")
-    after = filled(before, chosen.results)
-    if chosen.check and after != before:
-        sys.exit(f"{chosen.readme}: says other numbers than {chosen.results}. Run: python -m aura_edge_bench.readme")
-    if after != before:
-        replace_file(chosen.readme, after.encode())
+    for page in chosen.page:
+        before = page.read_text("utf-8")
+        after = filled(before, chosen.results)
+        if chosen.check and after != before:
+            sys.exit(f"{page}: says other numbers than {chosen.results}. Run: python -m aura_edge_bench.readme")
+        if after != before:
+            replace_file(page, after.encode())
 
 
 if __name__ == "__main__":

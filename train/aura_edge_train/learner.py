@@ -77,7 +77,7 @@ class Learner:
         gathering.average_gradients(learning)
         nn.utils.clip_grad_norm_(learning, self.plan.clip)
         self.optimiser.step()
-        self._follow(min(self.plan.averaging, (1 + step) / (10 + step)))
+        follow(self.average, self.encoders, step, self.plan)
         return {"loss": float(total)} | {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _pieces(self, batch: Batch) -> list[Callable[[], tuple[Tensor, ...]]]:
@@ -86,7 +86,7 @@ class Learner:
         return [partial(self._embed, batch, part) for part in rows]
 
     def _embed(self, batch: Batch, rows: slice) -> tuple[Tensor, ...]:
-        with self._precision():
+        with autocast(self.device, self.plan):
             vectors = [self.encoders["imu"](batch.windows[rows])]
             if batch.mocap is not None:
                 vectors.append(self.encoders["mocap"](batch.mocap[rows]))
@@ -112,14 +112,18 @@ class Learner:
             found |= {name: aligned[name] for name in phase.pairs if name in aligned}
         return found
 
-    def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.plan.precision == "bf16" else nullcontext()
 
-    def _follow(self, past: float) -> None:
-        """Move the running mean of the weights towards the weights."""
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.encoders.parameters(), strict=True):
-                mean.lerp_(now, 1 - past)
+def autocast(device: torch.device, plan: Optimisation) -> AbstractContextManager[object]:
+    """The precision of matrix products that a plan asks for."""
+    return torch.autocast(device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
+
+
+def follow(average: nn.Module, module: nn.Module, step: int, plan: Optimisation) -> None:
+    """Move the running mean of the weights towards the weights: faster at first, when what there is to remember is worth little."""
+    past = min(plan.averaging, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, now in zip(average.parameters(), module.parameters(), strict=True):
+            mean.lerp_(now, 1 - past)
 
 
 def make_optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.AdamW:

@@ -57,7 +57,8 @@ def fine_tune(
 ) -> Adapted:
     """Train on training subjects, keep the epoch that validation subjects like, answer the windows of `embedded`.
 
-    Augmentation, batch and learning rate are those of the recipe it comes from. `prototypes` start the head.
+    Where the recipe trained on validation subjects too, so does this, and keeps the last epoch. Augmentation,
+    batch and learning rate are those of the recipe it comes from. `prototypes` start the head.
     """
     encoder = candidate.encoder
     if encoder is None:
@@ -78,9 +79,10 @@ def fine_tune(
         epochs=epochs,
         batch=min(learned.batch, int((whole.epoch(Generator()).captions >= 0).sum())),
         learning_rate=learned.learning_rate * (1 if from_scratch else SLOWER),
-        averaging=0.0,
+        patience=0,
     )
-    plan = FineTuning(optimisation, head_factor=1.0 if from_scratch else 1 / SLOWER)
+    keep_last = recipe is not None and recipe.chooses_nothing
+    plan = FineTuning(optimisation, head_factor=1.0 if from_scratch else 1 / SLOWER, keep_last=keep_last)
     started_s = time.perf_counter()
     what = f"{candidate.name}: {'training' if from_scratch else 'fine-tuning'} on {name}"
     with Progress(

@@ -1,4 +1,4 @@
-"""Fine-tuning: a head on an encoder, both trained with labels, and the epoch that validation subjects like best.
+"""Fine-tuning: a head on an encoder, both trained with labels; the running mean of their weights at the epoch that validation subjects like best.
 
 The encoder learns more slowly than the head (discriminative learning rates, Howard and Ruder 2018, arXiv:1801.06146). A head that starts as
 the text prototypes starts from the zero-shot answers and spoils less of what was learned before (Wortsman et al. 2022, arXiv:2109.01903;
@@ -27,7 +27,7 @@ from aura_edge_train.datasets import Split
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.evaluation import metrics
 from aura_edge_train.evaluation.metrics import Score
-from aura_edge_train.learner import learning_rate
+from aura_edge_train.learner import autocast, follow, learning_rate
 from aura_edge_train.recipe import Optimisation
 
 HEAD_SCALE = 20.0
@@ -52,6 +52,8 @@ class FineTuning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: Annotated[int, msgspec.Meta(ge=1)] = 5
     """Epochs without a better validation score after which it ends."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    keep_last: bool = False
+    """Keep the last epoch, and train all of them: where the training windows are of validation people too, nobody is left to choose by."""
 
 
 class Classifier(nn.Module):
@@ -94,25 +96,27 @@ def fine_tune(
 ) -> FineTuned:
     """Fine-tune a copy of `encoder` to tell `labels` labels apart; `prototypes` (L, D) unit vectors start its head.
 
-    The epoch of best macro-F1 on validation subjects is kept. Raises `RecipeError` where there is nothing to train on, or the loss explodes.
+    The epoch of best macro-F1 on validation subjects is kept, unless `keep_last`.
+    Raises `RecipeError` where there is nothing to train on, or the loss explodes.
     """
     plan, augmentation = options.optimisation, augmentation or Augmentation()
     torch.manual_seed(seed)  # the head and dropout draw from the global generator
     classifier = Classifier(copy.deepcopy(encoder), _head(encoder, labels, validation, prototypes))
+    average = copy.deepcopy(classifier)
     optimiser = torch.optim.AdamW(_groups(classifier, plan, options.head_factor), betas=plan.betas)
-    scores, losses = [metrics.score(*answer(classifier, validation()))], list[float]()
-    best, kept = 0, copy.deepcopy(classifier.state_dict())
+    scores, losses = [metrics.score(*answer(average, validation()))], list[float]()
+    best, kept = 0, copy.deepcopy(average.state_dict())
     for epoch in range(1, plan.epochs + 1):
         generator = Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        losses.append(_train(classifier, optimiser, train, options, augmentation, epoch, generator))
-        scores.append(metrics.score(*answer(classifier, validation())))
+        losses.append(_train(classifier, average, optimiser, train, options, augmentation, epoch, generator))
+        scores.append(metrics.score(*answer(average, validation())))
         after_epoch(epoch, scores[-1])
-        if scores[-1].macro_f1 > scores[best].macro_f1:
-            best, kept = epoch, copy.deepcopy(classifier.state_dict())
+        if options.keep_last or scores[-1].macro_f1 > scores[best].macro_f1:
+            best, kept = epoch, copy.deepcopy(average.state_dict())
         elif epoch - best >= options.patience:
             break
-    classifier.load_state_dict(kept)
-    return FineTuned(classifier.eval(), best, tuple(scores), tuple(losses))
+    average.load_state_dict(kept)
+    return FineTuned(average.eval(), best, tuple(scores), tuple(losses))
 
 
 def answer(classifier: nn.Module, batches: Batches) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -155,6 +159,7 @@ def windows_of(store: Store, split: Split, samples: int) -> Whole:
 
 def _train(
     classifier: Classifier,
+    average: Classifier,
     optimiser: torch.optim.Optimizer,
     train: Epoch,
     options: FineTuning,
@@ -162,7 +167,7 @@ def _train(
     epoch: int,
     generator: Generator,
 ) -> float:
-    """One epoch; its mean loss."""
+    """One epoch, `average` following; its mean loss."""
     plan, device, losses = options.optimisation, _device(classifier), []
     steps, batches = train(generator)
     classifier.train()
@@ -170,12 +175,14 @@ def _train(
         rate = learning_rate((epoch - 1) * steps + number, plan.epochs * steps, plan)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        logits = classifier(augment(windows, augmentation, generator).to(device))
+        with autocast(device, plan):
+            logits = classifier(augment(windows, augmentation, generator).to(device)).float()
         loss = F.cross_entropy(logits, truth.to(device), label_smoothing=options.label_smoothing)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(classifier.parameters(), plan.clip)
         optimiser.step()
+        follow(average, classifier, (epoch - 1) * steps + number, plan)
         losses.append(loss.item())
     if not losses:
         raise RecipeError(
