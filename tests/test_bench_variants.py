@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch", reason="training needs it; it comes with au
 pytest.importorskip("sklearn", reason="scores need it; it comes with aura-edge[train]")
 
 from aura_edge.errors import RecipeError  # noqa: E402
-from aura_edge_bench import variants  # noqa: E402
+from aura_edge_bench import training_tables, variants  # noqa: E402
 from aura_edge_bench.variants import Condition, Suite, Variant  # noqa: E402
+from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 
 SUITE = Suite(
     name="small",
@@ -28,10 +29,11 @@ SUITE = Suite(
             recipe={"encoder": {"kind": "cnn_rnn", "options": {"gru_axis": "channel", "pool": "adaptive"}}},
         ),
     ),
+    against=MADE_UP.captions[0].group,
 )
 
 
-@pytest.mark.parametrize("name", ["ablation", "encoders"])
+@pytest.mark.parametrize("name", ["ablation", "cross-data", "encoders"])
 def test_the_shipped_suites_make_recipes(name: str) -> None:
     """Every variant is a recipe of its own, as long as the others, and trains on no validation subject."""
     suite = variants.load(name)
@@ -73,6 +75,21 @@ def test_every_variant_is_trained_once_and_asked_under_every_condition(
     again = variants.run(SUITE, **places)
     assert again.variants == found.variants
 
+    # The tables are made of what is committed.
+    for name in ("encoders", "ablation", "cross-data"):
+        (tmp_path / f"variants-{name}.json").write_bytes(msgspec.json.encode(found))
+    worn = found.variants[2].answers["as worn"]["made-up"]
+    low, high = worn.accuracy_interval or (0.0, 0.0)
+    row = next(line for line in training_tables.encoders(tmp_path).splitlines() if line.startswith("| another kind |"))
+    assert f"| {worn.accuracy:.3f} [{low:.3f}, {high:.3f}] |" in row
+    assert f"| as it is | {same.accuracy:.3f} | {turned.accuracy:.3f} |" in training_tables.ablation(tmp_path)
+    alarms = worn.against["specificity"]
+    assert (
+        f"| another kind | made-up | 3 | 0.333 | {worn.accuracy:.3f} | {worn.macro_f1:.3f} |"
+        in training_tables.cross_data(tmp_path)
+    )
+    assert f"| {alarms:.3f} |" in training_tables.cross_data(tmp_path)
+
 
 def test_nonsense_is_one_clear_error(tmp_path: Path) -> None:
     """A key that there is not, a data set the recipe has not, two of one name, a file that is not there."""
@@ -80,7 +97,7 @@ def test_nonsense_is_one_clear_error(tmp_path: Path) -> None:
     wrong.write_text('name = "x"\nrecipe = "tiny"\nepochs = 1\nsets = ["made-up"]\nspeed = 1\n')
     with pytest.raises(RecipeError, match="speed"):
         variants.load(str(wrong))
-    with pytest.raises(RecipeError, match=r"no suite.*ablation, encoders"):
+    with pytest.raises(RecipeError, match=r"no suite.*ablation, cross-data, encoders"):
         variants.load(str(tmp_path / "none.toml"))
     with pytest.raises(RecipeError, match="no data set sisfall"):
         variants.recipe_of(SUITE, Variant("x", data=("sisfall",)))

@@ -66,6 +66,8 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Data sets whose test subjects answer."""
     conditions: Annotated[tuple[Condition, ...], msgspec.Meta(min_length=1)]
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(min_length=1)]
+    against: str = ""
+    """A group of captions to be told from all others as well: `fall`."""
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -85,8 +87,12 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     accuracy_interval: tuple[float, float] | None = None
     """95 %, over people drawn again; macro-F1's likewise."""
     macro_f1_interval: tuple[float, float] | None = None
+    labels: int
+    """Sentences to choose from."""
     foreign: bool = False
     """The encoder was never trained on that set."""
+    against: dict[str, float] = {}
+    """Sensitivity, specificity and so on of the suite's group against everything else, as far as the set can tell."""
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +192,7 @@ def _ask(
             said = Conditions(**{name: getattr(condition, name) for name in Conditions.__struct_fields__})
             found = evaluate(
                 candidate,
-                Plan(conditions=said),
+                Plan(conditions=said, against=suite.against),
                 data=data,
                 cache=cache,
                 sets=suite.sets,
@@ -200,7 +206,9 @@ def _ask(
                     macro_f1=one.labels.macro_f1,
                     accuracy_interval=one.labels.accuracy_interval,
                     macro_f1_interval=one.labels.macro_f1_interval,
+                    labels=len(one.labels.labels),
                     foreign=bool(one.foreign),
+                    against={} if one.against is None else one.against.measures,
                 )
                 for name, one in found.evaluation.sets.items()
                 if one.labels is not None
@@ -231,7 +239,7 @@ def _slug(name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", help="a TOML file, or the name of a shipped one: ablation, encoders")
+    parser.add_argument("suite", help="a TOML file, or the name of a shipped one: ablation, cross-data, encoders")
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
     parser.add_argument(
         "--runs", type=Path, required=True, help="folder for the training runs; those in it are not repeated"
