@@ -178,6 +178,7 @@ def test_a_window_is_called_after_what_fills_it(data: st.DataObject) -> None:
         (("units", "test_subjects = ['s1']\nvalidation_subjects = ['s1']\nunits"), "s1: in test_subjects and in"),
         (('key = "row"', 'key = "squat"'), "keys are unique"),
         (('key = "row"', 'key = ""'), "keys are unique"),
+        (('label = "rowing"', 'label = "doing squats"'), "label doing squats more than once"),
         (("units", "recordings = '../**/*.csv'\nunits"), "below its own folder"),
         (("units", "recordings = '/etc/*'\nunits"), "below its own folder"),
         (("[columns]", "[columns"), "line"),

@@ -159,6 +159,15 @@ def test_bad_windows_are_left_out_and_counted(folder: Path) -> None:
     assert sorted(store.moment_windows("train", 1000)[1].tolist()) == ["opens a door", "picks up a cup"]
 
 
+def test_no_window_reaches_across_a_bad_instant(folder: Path) -> None:
+    """Ten milliseconds are a hole that the resampler would bridge: the segment ends there all the same."""
+    lists(folder, train=["one", "two"])
+    (folder / "ego4d" / "bad_windows.json").write_text(json.dumps([["one", 10.0, 10.01]]))
+    store = opened(folder)
+    assert store.index.samples["bad_window"] == 2
+    assert [(s.recording, s.length) for s in store.index.segments] == [("one", 2000), ("one", 1998), ("two", 4000)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -214,3 +223,46 @@ def test_other_files_beside_the_lists_are_not_lists(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("[]")
     (tmp_path / "val_3.json").write_text('["a"]')
     assert read_lists(tmp_path) == {"a": "validation"}
+
+
+def test_the_four_classes_of_the_paper_are_where_narrations_say_them(folder: Path) -> None:
+    """A window about 'walks' is called so; where 'sits down' comes within 5 s of it, the overlap is neither; elsewhere nothing is asked."""
+    classes = datasets.get("ego4d-classes")
+    told = json.loads((folder / "ego4d" / "v2" / "annotations" / "narration.json").read_text())
+    told["two"]["narration_pass_2"]["narrations"] = [narration(4.0, "#C C walks"), narration(7.0, "#C C sits down")]
+    (folder / "ego4d" / "v2" / "annotations" / "narration.json").write_text(json.dumps(told))
+    lists(folder, training=["two"], test=["one", "three", "four"])
+    (folder / "ego4d" / "bad_windows.json").write_text(json.dumps([["four", 0.0, 1.0, "listed"]]))
+    store = open_store(classes, folder, cache=folder.parent / "cache")
+    (two,) = [segment for segment in store.index.segments if segment.recording == "two"]
+    names = [store.data_set.classes[label] for label in store.labels[two.start : two.start + two.length]]
+    # 1.5 to 4.5 s walking, 4.5 to 6.5 s both, 6.5 to 9.5 s sitting down.
+    assert [names[round(second * 200)] for second in (1.0, 2.0, 5.0, 8.0, 10.0)] == [
+        "unlabelled", "walking", "unlabelled", "sits down", "unlabelled",
+    ]  # fmt: skip
+    starts = np.array([two.start + round(second * 200) for second in (0.0, 1.0, 5.0, 12.0)])
+    assert store.captions(starts, 1000).tolist() == [3, 3, 2, -1]
+    asked = store.window_starts("test", 1000)
+    assert len(asked)
+    assert set(store.captions(asked, 1000).tolist()) == {
+        3
+    }  # "one" walks about second 10; nothing is told of the others
+    assert store.index.samples["bad_window"]  # the list in ego4d/ holds for this way to read it too
+
+
+def test_rules_about_captions_where_there_are_none(folder: Path) -> None:
+    """Windows at rest are left out without a look at groups they do not have; a number for each caption is refused."""
+    torch = pytest.importorskip("torch", reason="training needs it; it comes with aura-edge[train]")
+    from aura_edge_train import corpus
+    from aura_edge_train.recipe import Data
+
+    lists(folder, train=["one", "two", "three", "four"])
+    store = opened(folder)
+    told = Data("ego4d", quiet_rad_s=0.5, moments=("narration",))
+    everything = corpus.build([store], [Data("ego4d", moments=("narration",))], 1000)
+    # gyro_x counts seconds: in 5 s it deviates by 1.4 rad/s.
+    assert len(corpus.build([store], [told], 1000).epoch(torch.Generator())) == len(everything.epoch(torch.Generator()))
+    still = Data("ego4d", quiet_rad_s=2.0, moments=("narration",))
+    assert len(corpus.build([store], [still], 1000).epoch(torch.Generator())) == 0
+    with pytest.raises(RecipeError, match="windows_per_caption, and not one"):
+        corpus.build([store], [Data("ego4d", windows_per_caption=5)], 1000)

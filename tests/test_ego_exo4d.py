@@ -230,6 +230,14 @@ def test_clock_runs_forward(frames: int, seconds: float) -> None:
     assert clock.at(seconds) == pytest.approx(START_NS + seconds * NS_PER_S, abs=1000)
 
 
+def test_the_clock_goes_both_ways() -> None:
+    """Frames 1/29.97 s apart: after ten minutes their numbers are 0.6 s off, and device time finds its frame all the same."""
+    clock = TakeClock(np.rint(np.arange(20_000) * (NS_PER_S / 29.97)).astype(np.int64) + START_NS)
+    for seconds in (-3.0, 0.0, 0.01, 299.5, 599.0, 1000.0):
+        assert clock.seconds_at(clock.at(seconds)) == pytest.approx(seconds, abs=1e-6)
+    assert clock.seconds_at(START_NS + round(599.0 * NS_PER_S)) == pytest.approx(599.0 * 0.999, abs=1e-3)
+
+
 def test_texts_are_told_in_the_glasses_time(home: Path) -> None:
     """Descriptions of the wearer and commentary; nulls, both names of the subject, whole seconds and rejected annotators as they come."""
     left_out = Counter[str]()
@@ -424,6 +432,21 @@ def test_aria_recordings_with_texts(tmp_path: Path, glasses: Path, shared_data: 
     assert starts.tolist() == [300, 2800 + 900]
     assert store.index.left_out == {"moment outside the signal": 1}
     assert len(store.window_starts("train", 1000)) == 4
+
+
+@pytest.mark.shared_data
+def test_a_recording_that_was_cut_off_is_counted(tmp_path: Path, shared_data: Path) -> None:
+    """What is there of it is used, and that something is missing stands in the index."""
+    home = tmp_path / "data" / "aria"
+    home.mkdir(parents=True)
+    whole = (shared_data / "aria" / "gen1_everyday.vrs").read_bytes()
+    (home / "half.vrs").write_bytes(whole[: len(whole) // 2])
+    (home / "whole.vrs").write_bytes(whole)
+    (home / "splits").mkdir()
+    (home / "splits" / "train.json").write_text('["half", "whole"]')
+    store = open_store(datasets.get("aria"), home.parent, cache=tmp_path / "cache")
+    assert store.index.left_out == {"recording damaged, as one that was cut off": 1}
+    assert {s.recording for s in store.index.segments} == {"half", "whole"}
 
 
 @pytest.mark.parametrize(

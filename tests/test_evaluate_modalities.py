@@ -82,7 +82,7 @@ class ShowsTheImu(Spaces):
             self.stop[number] = 100 * len(self.rows)
 
     def videos(self, *_: Any) -> VideoRows:
-        return VideoRows(np.concatenate(self.rows), self.first, self.stop)
+        return VideoRows(np.concatenate(self.rows), self.first, self.stop, np.ones(len(self.first)))
 
 
 def retrieved(candidate: Candidate, store: Store, spaces: Spaces, embedded: Embedded) -> Retrieved:
@@ -171,7 +171,7 @@ def test_one_group_by_hand(candidate: Candidate, tmp_path: Path) -> None:
     truth = np.array([0, 0, 1, 1, 2, 2, 2, 3, 3, 3])
     said = np.array([1, 0, 1, 2, 2, 3, 0, 3, 1, 2])  # trip for slip is as good as right
     people = np.array(list("aabbaabbbb"))
-    embedded = Embedded(np.arange(10), prototypes[said], truth, people, people)
+    embedded = Embedded(np.arange(10), prototypes[said], truth, people, people, people)
     found = one_against_all.against_all(candidate, captions, prototypes, embedded, "fall", Spaces(tmp_path))
     assert (found.windows, found.positives, found.false_alarms) == (10, 4, 2)
     assert found.measures == pytest.approx({"accuracy": 0.7, "F1": 6 / 9, "sensitivity": 0.75, "specificity": 4 / 6})

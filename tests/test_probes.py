@@ -173,3 +173,18 @@ def test_what_makes_no_sense_is_refused() -> None:
         nearest_neighbours(TRAIN, VALIDATION, TEST, LABELS, neighbours=[1000])
     with pytest.raises(ParityError, match="at least one of each"):
         few_shot(TRAIN, TEST, LABELS, shots=(0, 1))
+
+
+def test_takes_of_one_person_may_be_in_several_splits_where_recordings_are_not() -> None:
+    """Sets that are split by take have people in more than one; then it is recordings that nothing may share."""
+
+    def taken(split: Labelled, prefix: str) -> Labelled:
+        names = np.array([f"{prefix}{number}" for number in range(len(split.labels))])
+        return Labelled(split.embeddings, split.labels, np.full(len(names), "somebody"), names)
+
+    train, validation, test = (taken(split, name) for split, name in ((TRAIN, "a"), (VALIDATION, "b"), (TEST, "c")))
+    found = linear_probe(train, validation, test, LABELS).test
+    assert found.accuracy == linear_probe(TRAIN, VALIDATION, TEST, LABELS).test.accuracy
+    assert found.accuracy_interval is None  # of one person: another might do anything
+    with pytest.raises(ParityError, match="in training and in test"):
+        linear_probe(train, validation, taken(TEST, "a"), LABELS)

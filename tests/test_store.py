@@ -186,7 +186,12 @@ def test_reader_ended_from_outside_is_told(data: Path) -> None:
     (data / "parted" / "p4.txt").write_text("kill")
     with pytest.raises(RecipeError, match="ended from outside"):
         open_store(PARTED, data, cache=data.parent / "a", jobs=2)
+    (draft,) = (data.parent / "a").iterdir()
+    done = {path.name for path in draft.iterdir() if not path.name.startswith(".")}
+    before = len(read_so_far(data))
     store = open_store(PARTED, data, cache=data.parent / "a")
+    assert done
+    assert len(read_so_far(data)) - before == 6 - len(done)
     assert {segment.recording for segment in store.index.segments} == {f"p{n}" for n in range(6)}
 
 

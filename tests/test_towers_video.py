@@ -19,7 +19,7 @@ from aura_edge.errors import InputError, MissingExtraError, RecipeError  # noqa:
 from aura_edge.text import open_tower  # noqa: E402
 from aura_edge_train.towers import video  # noqa: E402
 from aura_edge_train.towers.image import BATCH, ImageTower, open_image_tower  # noqa: E402
-from aura_edge_train.towers.video import embed_video, pool, shown_frames  # noqa: E402
+from aura_edge_train.towers.video import embed_video, shown_frames  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -229,24 +229,6 @@ def test_a_video_is_rows_of_its_frames(tower: ImageTower, tmp_path: Path) -> Non
     np.testing.assert_allclose(rows, expected, atol=2e-6)
     assert len(heard) == 3
     assert sum(heard) == pytest.approx(len(rows) / 10)
-
-
-def test_windows_are_pooled() -> None:
-    """The mean of the rows whose times lie in the window, at unit norm; windows at the edges have fewer rows, and say so."""
-    rows = np.eye(30, 8, dtype=np.float32)[:, :] + np.arange(30)[:, None].astype(np.float32) / 30
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    starts = np.array([0.0, 0.3, -0.75, 2.7, 0.05])
-    vectors, counts = pool(rows.astype(np.float16), starts, 1.0)
-    assert counts.tolist() == [10, 10, 3, 3, 10]
-    for vector, (a, b) in zip(vectors, [(0, 10), (3, 13), (0, 3), (27, 30), (1, 11)], strict=True):
-        mean = rows[a:b].mean(axis=0)
-        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-3)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    assert pool(rows, np.zeros(0), 1.0)[0].shape == (0, 8)
-    with pytest.raises(InputError, match=r"at 3 s has no frame: the video is 3 s long"):
-        pool(rows, np.array([0.0, 3.0]), 1.0)
-    with pytest.raises(InputError, match="cancel out"):
-        pool(np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32), np.array([0.0]), 1.0)
 
 
 def test_damaged_videos_say_so(tmp_path: Path) -> None:

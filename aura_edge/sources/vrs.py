@@ -55,8 +55,10 @@ class VrsRecording:
                 )
             notes.append("no factory calibration in the file: read as measured, not rectified")
         self._maps = _maps(factory, frame)
-        if found.damage:
-            notes.append(found.damage)
+        self.damage = found.damage
+        """What is wrong with the file, as one that was cut off; empty where nothing is."""
+        if self.damage:
+            notes.append(self.damage)
         head = next(self.blocks(), None)
         if head is None:
             raise InputError(f"{where}: stream {stream} has no sample. {found.damage or 'Choose another stream.'}")

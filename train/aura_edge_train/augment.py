@@ -52,12 +52,13 @@ def crops(
         return rows.transpose(1, 2).contiguous()
     speed = 1 + _spread(len(starts), stretch, generator)
     middle = (length - 1) / 2
-    at = (starts - low)[:, None] + middle + (torch.arange(length) - middle) * speed[:, None]
-    last = high - low - 1
-    at = torch.minimum(at.clamp(min=0), last[:, None].float())
+    # Counted from the window's own start: in a segment of hours, single precision no longer tells samples apart.
+    at = middle + (torch.arange(length) - middle) * speed[:, None]
+    at = torch.maximum(at, (low - starts)[:, None].float())
+    at = torch.minimum(at, (high - 1 - starts)[:, None].float())
     before = at.floor()
     share = (at - before)[..., None]
-    first = before.long() + low[:, None]
+    first = before.long() + starts[:, None]
     second = torch.minimum(first + 1, high[:, None] - 1)
     return torch.lerp(signals[first], signals[second], share).transpose(1, 2).contiguous()
 

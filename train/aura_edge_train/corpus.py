@@ -194,6 +194,10 @@ class Part:
         lengths = np.array([segment.length for segment in store.index.segments], np.int64)[numbers]
         captions = store.captions(starts, window) if store.data_set.captions else np.full(len(starts), -1, np.int64)
         by_caption = [np.flatnonzero(captions == kind) for kind in range(len(store.data_set.captions))]
+        if entry.windows_per_caption and not any(len(rows) for rows in by_caption):
+            raise RecipeError(
+                f"{entry.name}: windows_per_caption, and not one training window has a caption. Leave it out: windows are then drawn from everywhere."
+            )
         text_rows = [texts.setdefault(text, len(texts)) for text in said]
         usable = _moves(store, entry, starts, captions, window)
         if entry.unseen:
@@ -269,7 +273,9 @@ def _moves(
         raise RecipeError(
             f"{entry.name}: quiet_groups_kept names {', '.join(sorted(unknown))}; its groups are: {', '.join(dict.fromkeys(groups))}."
         )
-    kept = np.array([group in entry.quiet_groups_kept for group in groups])
+    kept = np.array(
+        [*(group in entry.quiet_groups_kept for group in groups), False]
+    )  # the last for windows without a caption: -1
     variance = np.zeros(len(starts))
     for axis in range(3, 6):
         rate = store.signals[:, axis].astype(np.float64)

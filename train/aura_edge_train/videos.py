@@ -27,10 +27,12 @@ class VideoRows:
     """(S,) row at which each segment begins; -1 where no video shows its beginning."""
     stop: NDArray[np.int64]
     """(S,) row behind the last of its video."""
+    speed: NDArray[np.float64]
+    """(S,) rows that pass in a tenth of a second of the segment: about one."""
 
     def of_windows(self, segments: NDArray[np.int64], offsets: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
         """(W, D) mean of the `frames` rows from `offsets` rows into each segment, at unit norm; zeros where its video does not show it all."""
-        first = self.first[segments] + offsets
+        first = self.first[segments] + np.rint(offsets * self.speed[segments]).astype(np.int64)
         shown = (self.first[segments] >= 0) & (first + frames <= self.stop[segments])
         vectors = np.zeros((len(segments), self.rows.shape[1]), np.float32)
         for row in np.flatnonzero(shown):
@@ -62,7 +64,9 @@ def embed_videos(store: Store, tower: ImageTower, cache: Path, *, console: Conso
         at += len(embedded)
     first = np.full(len(store.index.segments), -1, np.int64)
     stop = np.zeros(len(store.index.segments), np.int64)
+    speed = np.ones(len(store.index.segments))
     for number, clip in chosen.items():
+        speed[number] = clip.speed
         begin, end = begins[clip.path]
         first[number], stop[number] = begin + round(clip.at_s * RATE_HZ), end
-    return VideoRows(np.concatenate(rows), first, stop)
+    return VideoRows(np.concatenate(rows), first, stop, speed)

@@ -30,6 +30,7 @@ DATA_SETS = {
     "aria": "aura_edge_train.datasets.aria:ARIA",
     "ego-exo4d": "aura_edge_train.datasets.ego_exo4d:EGO_EXO4D",
     "ego4d": "aura_edge_train.datasets.ego4d:EGO4D",
+    "ego4d-classes": "aura_edge_train.datasets.ego4d:EGO4D_CLASSES",
     "hapt": "aura_edge_train.datasets.hapt:HAPT",
     "made-up": "aura_edge_train.datasets.made_up:MADE_UP",
     "motionsense": "aura_edge_train.datasets.motionsense:MOTIONSENSE",
@@ -110,6 +111,8 @@ class DataSet:
     """Segments shorter than this are extended to it, see `grid.pad`; 0 for a set whose recordings are longer than a window."""
     skeleton: Skeleton | None = None
     """The joints of its motion capture, where it has any."""
+    same_files_as: str = ""
+    """The data set whose folder it reads in another way; a list of bad windows there holds for both."""
 
     def split_of(self, subject: str) -> Split:
         """Everyone who is in no other split trains."""

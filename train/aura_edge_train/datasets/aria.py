@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,6 +22,9 @@ from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts,
 from aura_edge_train.datasets.modalities import Moment
 from aura_edge_train.datasets.narrations import tidy, without_repeats
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
+
+if TYPE_CHECKING:
+    from aura_edge.sources.vrs import VrsRecording
 
 NAME = "aria"
 STREAM = "imu-right"
@@ -86,7 +90,7 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     path = folder / part.files[0]
     vrs = VrsRecording(path, stream=STREAM)
     zero_ns = int(next(vrs.blocks()).t_ns[0])
-    left_out = Counter[str]()
+    left_out = cut_short(vrs)
     yield LabelledRecording(
         name=part.name,
         subject=part.name,
@@ -99,6 +103,11 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
         left_out=left_out,
         zero_ns=zero_ns,
     )
+
+
+def cut_short(vrs: VrsRecording) -> Counter[str]:
+    """Counts a file that its reader found damaged: what is there is used, and what is not there is told."""
+    return Counter({"recording damaged, as one that was cut off": 1} if vrs.damage else {})
 
 
 ARIA = DataSet(

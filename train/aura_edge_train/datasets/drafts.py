@@ -22,7 +22,7 @@ from aura_edge_train.datasets import DataSet, LabelledRecording, bad_windows, po
 from aura_edge_train.datasets.bad_windows import BadWindow
 from aura_edge_train.datasets.grid import GridSegment, pad, segments_of
 from aura_edge_train.datasets.index import LABELS, POSE, POSE_RATE_HZ, SIGNALS, Segment, SegmentClip
-from aura_edge_train.datasets.modalities import Moment, Pose, Skeleton
+from aura_edge_train.datasets.modalities import Clip, Moment, Pose, Skeleton
 
 PART = "part.json"
 NEAR_S = 0.5
@@ -95,10 +95,7 @@ def write_part(
             )
             if data_set.skeleton is not None:
                 frames.append(_frames(recording.pose, segment, data_set.skeleton, rate_hz))
-            clips += [
-                SegmentClip(number_of_segment, clip.camera, str(clip.path), (segment.t0_ns - clip.t0_ns) / NS_PER_S)
-                for clip in recording.clips
-            ]
+            clips += [_shown(clip, number_of_segment, segment, rate_hz) for clip in recording.clips]
     samples = +samples  # a count of zero is no reason
     part = DraftPart(tuple(segments), dict(samples), dict(left_out), tuple(moments), tuple(clips))
     temporary = draft / f".{number:06d}.{os.getpid()}.tmp"
@@ -117,6 +114,15 @@ def write_part(
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _shown(clip: Clip, number: int, segment: GridSegment, rate_hz: float) -> SegmentClip:
+    """Where a segment is in a video."""
+    if clip.seconds_at is None:
+        return SegmentClip(number, clip.camera, str(clip.path), (segment.t0_ns - clip.t0_ns) / NS_PER_S)
+    length_s = len(segment.signals) / rate_hz
+    begin, end = (clip.seconds_at(segment.t0_ns + round(since * NS_PER_S)) for since in (0.0, length_s))
+    return SegmentClip(number, clip.camera, str(clip.path), begin, (end - begin) / length_s)
 
 
 def read_part(draft: Path, number: int) -> DraftPart:

@@ -7,8 +7,9 @@ Below `ego4d/`, with or without `v1/` or `v2/` between, as its own command line 
     full_scale/<video_uid>.mp4   the video, where there is one
     splits/training*.json ...    lists of video uids, where the user has them (IMU2CLIP's fit); else a hash of the uid decides
 
-A recording is a video, and a split holds whole videos. Its device clock is the canonical time of the video. What it is called is in its moments:
-it has no classes, see `soft_labels.py` for the paper's four.
+A recording is a video, and a split holds whole videos. Its device clock is the canonical time of the video. What it is called is in its moments.
+`ego4d-classes` is the same with the four classes of IMU2CLIP (`soft_labels.py`): a window has one where most of it lies within 2.5 s of narrations
+that say so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -27,10 +30,11 @@ from aura_edge.sources.formats import RecordingFormat
 from aura_edge.sources.recordings import read_recording
 from aura_edge.sources.timeline import estimate_rate_hz
 from aura_edge.types import NS_PER_S, ImuChunk
-from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, without_captions
+from aura_edge_train.datasets import DataSet, LabelledRecording, Part, in_parts, soft_labels, without_captions
 from aura_edge_train.datasets.modalities import Clip, Moment
 from aura_edge_train.datasets.narrations import clean, without_repeats
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
+from aura_edge_train.datasets.table import majority
 
 NAME = "ego4d"
 FORMAT = RecordingFormat(
@@ -48,6 +52,11 @@ FORMAT = RecordingFormat(
     placement="head",
 )
 """The rate is told since rows out of order show none; that of the recording is estimated once they are sorted."""
+
+LABELLED_NS = 5 * NS_PER_S
+"""About each narration: the window that IMU2CLIP cuts there."""
+SHARE = 0.6
+"""Of a window that its class must fill."""
 
 
 class _Narration(msgspec.Struct, frozen=True):
@@ -139,6 +148,15 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     )
 
 
+def _read_classes(folder: Path, part: Part) -> Iterator[LabelledRecording]:
+    """The same, labelled by what its narrations say."""
+    for recording in _read_part(folder, part):
+        instants = np.array([moment.t_ns for moment in recording.moments], np.int64)
+        said = soft_labels.EGO4D.match([moment.text for moment in recording.moments])
+        t_ns, labels = soft_labels.around(instants, said, LABELLED_NS, len(soft_labels.EGO4D.classes))
+        yield replace(recording, t_ns=t_ns, labels=labels)
+
+
 @functools.lru_cache(maxsize=1)
 def _narrations(file: Path, changed_ns: int) -> dict[str, _Video]:
     try:
@@ -161,4 +179,16 @@ EGO4D = DataSet(
     parts=_parts,
     read_part=_read_part,
     large=True,
+)
+
+EGO4D_CLASSES = replace(
+    EGO4D,
+    name="ego4d-classes",
+    classes=(*soft_labels.EGO4D.classes, "unlabelled"),
+    captions=soft_labels.EGO4D.captions,
+    evaluation_step_s=2.5,
+    read=in_parts(_parts, _read_classes),
+    caption_of=partial(majority, kinds=len(soft_labels.EGO4D.classes), share=SHARE),
+    read_part=_read_classes,
+    same_files_as=NAME,
 )

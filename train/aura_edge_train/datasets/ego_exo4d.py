@@ -14,7 +14,6 @@ smallest is used where there are any.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from aura_edge.errors import RecipeError
 from aura_edge.types import ImuChunk
 from aura_edge_train.datasets import DataSet, LabelledRecording, Part, Split, in_parts, soft_labels
+from aura_edge_train.datasets.aria import cut_short
 from aura_edge_train.datasets.modalities import Clip
 from aura_edge_train.datasets.poses import EGO_BODY_POSE
 from aura_edge_train.datasets.splits import by_hash, list_files, read_lists
@@ -109,13 +109,13 @@ def _read_part(folder: Path, part: Part) -> Iterator[LabelledRecording]:
     if clock is None:
         yield replace(recording, left_out={NO_CLOCK: 1})
         return
-    left_out = Counter[str]()
+    left_out = cut_short(vrs)
     yield replace(
         recording,
         chunks=(ImuChunk(block.t_ns, block.samples, host_ns=0) for block in vrs.blocks()),
         moments=moments_of(home, take, clock, left_out),
         pose=pose_of(home, take, clock),
-        clips=[Clip(path.resolve(), clock.at(0.0), camera) for camera, path in _videos(home, take)],
+        clips=[Clip(path.resolve(), clock.at(0.0), camera, clock.seconds_at) for camera, path in _videos(home, take)],
         left_out=left_out,
         zero_ns=clock.at(0.0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ def segments_of(
     Samples within one of `bad` are refused as `bad_window`: no window reaches into it, whoever cuts windows.
     """
     resampler = Resampler(recording.rate_hz, rate_hz)
+    refused_last = False
     pending: list[GridBlock] = []
 
     def whole(blocks: Sequence[GridBlock]) -> Iterator[GridSegment]:
@@ -54,11 +56,23 @@ def segments_of(
                 yield GridSegment(signals, recording.labels[np.maximum(before, 0)], t0_ns)
                 pending.clear()
 
+    def ended() -> Iterator[GridSegment]:
+        yield from whole(resampler.finish())
+        counts["read"] += resampler.read
+        counts.update(resampler.dropped)
+
     for chunk in recording.chunks:
-        yield from whole(resampler.push(_without(chunk, bad, counts)))
-    yield from whole(resampler.finish())
-    counts["read"] += resampler.read
-    counts.update(resampler.dropped)
+        for piece, refused in _pieces(chunk, bad):
+            if refused:
+                counts["bad_window"] += len(piece.t_ns)
+                counts["read"] += len(piece.t_ns)
+            else:
+                if refused_last:  # a short hole would be bridged, and windows would reach across it
+                    yield from ended()
+                    resampler = Resampler(recording.rate_hz, rate_hz)
+                yield from whole(resampler.push(piece))
+            refused_last = refused
+    yield from ended()
 
 
 def pad(segment: GridSegment, length: int, rate_hz: float) -> GridSegment:
@@ -82,15 +96,14 @@ def pad(segment: GridSegment, length: int, rate_hz: float) -> GridSegment:
     return replace(segment, signals=signals, labels=labels, t0_ns=t0_ns, padded=missing)
 
 
-def _without(chunk: ImuChunk, bad: Sequence[Span], counts: Counter[str]) -> ImuChunk:
-    if not bad:
-        return chunk
-    kept = np.ones(len(chunk.t_ns), np.bool_)
+def _pieces(chunk: ImuChunk, bad: Sequence[Span]) -> Iterator[tuple[ImuChunk, bool]]:
+    """The runs of a chunk that are in none of `bad`, and those that are, in order; each with whether it is refused."""
+    refused = np.zeros(len(chunk.t_ns), np.bool_)
     for span in bad:
-        kept &= (chunk.t_ns < span.t0_ns) | (chunk.t_ns >= span.t1_ns)
-    refused = int((~kept).sum())
-    if not refused:
-        return chunk
-    counts["bad_window"] += refused
-    counts["read"] += refused
-    return replace(chunk, t_ns=chunk.t_ns[kept], samples=chunk.samples[kept])
+        refused |= (chunk.t_ns >= span.t0_ns) & (chunk.t_ns < span.t1_ns)
+    if not refused.any():
+        yield chunk, False
+        return
+    cuts = [0, *(np.flatnonzero(np.diff(refused)) + 1).tolist(), len(refused)]
+    for begin, end in itertools.pairwise(cuts):
+        yield replace(chunk, t_ns=chunk.t_ns[begin:end], samples=chunk.samples[begin:end]), bool(refused[begin])

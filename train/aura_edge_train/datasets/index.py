@@ -71,3 +71,5 @@ class SegmentClip(msgspec.Struct, frozen=True):
     path: str
     at_s: float
     """Where the segment begins in the video, in seconds from its first frame; below zero where the video begins later."""
+    speed: float = 1.0
+    """Seconds of the video that pass in one of the segment."""

@@ -107,8 +107,12 @@ def _shown(items: Iterable[Any], title: str, total: int | None, console: Console
 
 def _write(task: tuple[Any, ...]) -> None:
     draft, number, data_set, read, folder, part, rate_hz = task
-    bad = bad_windows.of_folder(folder / data_set.name)
+    bad = bad_windows.of_folder(folder / (data_set.same_files_as or data_set.name))
     write_part(draft, number, data_set, read(folder, part), rate_hz, bad)
+
+
+class _ReaderEnded(RecipeError):
+    """A reading process was ended from outside."""
 
 
 def _side_by_side(tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterable[object]:
@@ -120,7 +124,7 @@ def _side_by_side(tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterable[objec
             for future in as_completed(waiting):
                 yield future.result()
         except BrokenProcessPool as error:
-            raise RecipeError(
+            raise _ReaderEnded(
                 "a process that read recordings was ended from outside, perhaps for want of memory. Start again, with fewer --jobs: what "
                 "is done is kept."
             ) from error
@@ -141,6 +145,8 @@ def _make(home: Path, data_set: DataSet, rate_hz: float, fill: Callable[[Path], 
         _put_together(draft, count, temporary, data_set, rate_hz)
         _rename(temporary, home)
         shutil.rmtree(draft, ignore_errors=True)
+    except _ReaderEnded:
+        raise  # nothing is wrong with the data: the parts that are done will be taken up
     except AuraEdgeError:
         # The data must change, and changed data are another store: these parts would never be taken up again.
         shutil.rmtree(draft, ignore_errors=True)
@@ -180,7 +186,7 @@ def _put_together(draft: Path, count: int, home: Path, data_set: DataSet, rate_h
         content.update(raw)
     if clips:
         (home / CLIPS).write_bytes(msgspec.json.encode(clips))
-        content.update(msgspec.json.encode([(clip.segment, clip.camera, clip.at_s) for clip in clips]))
+        content.update(msgspec.json.encode([(clip.segment, clip.camera, clip.at_s, clip.speed) for clip in clips]))
     index = Index(
         data_set.name,
         content.hexdigest(),

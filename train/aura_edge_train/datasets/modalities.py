@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class Clip:
     t0_ns: int
     """Device time of its first frame."""
     camera: str = ""
+    seconds_at: Callable[[int], float] | None = None
+    """Seconds from its first frame at a device time, where its frames are not as far apart as it says they are."""
 
 
 @dataclass(frozen=True, slots=True)

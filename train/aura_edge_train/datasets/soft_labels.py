@@ -41,6 +41,26 @@ class SoftLabels:
         return np.where(one, found.argmax(1), NO_CLASS).astype(np.int64)
 
 
+def around(
+    t_ns: NDArray[np.int64], numbers: NDArray[np.int64], span_ns: int, unlabelled: int
+) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Classes (M,) told at instants (M,) as labels that hold for `span_ns` about each: (C,) instants at which they change, and (C,) labels.
+
+    Where two different classes would hold there is none; instants of `NO_CLASS` say nothing.
+    """
+    told = numbers != NO_CLASS
+    begins, of = t_ns[told] - span_ns // 2, numbers[told]
+    changes = np.unique(np.concatenate([begins - 1, begins, begins + span_ns])).astype(np.int64)
+    active = np.zeros((len(np.unique(of)), len(changes)), np.bool_)
+    for row, kind in enumerate(np.unique(of)):
+        own = np.sort(begins[of == kind])
+        active[row] = np.searchsorted(own, changes, "right") > np.searchsorted(own + span_ns, changes, "right")
+    if not len(changes):
+        return np.zeros(1, np.int64), np.full(1, unlabelled, np.int8)
+    labels = np.where(active.sum(0) == 1, np.unique(of)[active.argmax(0)], unlabelled)
+    return changes, labels.astype(np.int8)
+
+
 def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
 

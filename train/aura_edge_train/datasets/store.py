@@ -163,7 +163,7 @@ class Store:
         found = []
         for start, number in zip(starts.tolist(), self.segments_at(starts).tolist(), strict=True):
             since_s = (start - self.index.segments[number].start) / self.index.rate_hz
-            shows = [WindowClip(Path(c.path), c.camera, c.at_s + since_s) for c in of.get(number, ())]
+            shows = [WindowClip(Path(c.path), c.camera, c.at_s + since_s * c.speed) for c in of.get(number, ())]
             found.append(tuple(clip for clip in shows if clip.at_s >= 0))
         return found
 
@@ -187,7 +187,7 @@ def open_store(
             parts = data_set.parts(folder)
             make_store_of_parts(home, data_set, folder, parts, rate_hz=rate_hz, jobs=jobs, console=console)
         else:
-            bad = bad_windows.of_folder(folder / data_set.name)
+            bad = bad_windows.of_folder(folder / (data_set.same_files_as or data_set.name))
             recordings = shown(data_set.read(folder), data_set.name, console)
             make_store(home, data_set, recordings, rate_hz=rate_hz, bad=bad)
     return read_store(data_set, home)
@@ -231,7 +231,7 @@ def _key(data_set: DataSet, folder: Path, rate_hz: float) -> str:
         key.update(module.read_bytes())
     if data_set.large:
         key.update(str(folder.resolve()).encode())  # its videos stay where they are
-    for file in [*data_set.files(folder), *bad_windows.find(folder / data_set.name)]:
+    for file in [*data_set.files(folder), *bad_windows.find(folder / (data_set.same_files_as or data_set.name))]:
         if data_set.large:
             known = file.stat()
             key.update(f"{file.relative_to(folder)} {known.st_size} {known.st_mtime_ns}\n".encode())

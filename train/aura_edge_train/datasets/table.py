@@ -161,6 +161,7 @@ class _Table:
         both = sorted(said.test_subjects & said.validation_subjects)
         doubled = sorted({key for key in self.classes if self.classes.count(key) > 1 or key in said.unlabelled})
         gravity = [role for role in GRAVITY if role in said.columns]
+        labels = [caption.label for caption in said.captions]
         found = (
             (said.name in DATA_SETS, f"name {said.name!r} is that of a set that comes along; choose another"),
             (
@@ -180,6 +181,10 @@ class _Table:
                 "labels must be said once: by columns.label, or by a group (?P<label>...) in file_name",
             ),
             (bool(both), f"{', '.join(both)}: in test_subjects and in validation_subjects; nobody may be in both"),
+            (
+                bool(told := sorted({label for label in labels if labels.count(label) > 1})),
+                f"captions with the label {', '.join(told)} more than once: each needs its own",
+            ),
             (bool(doubled), f"captions with the key {', '.join(doubled)}: keys are unique, and none means unlabelled"),
             (
                 said.recordings.startswith("/") or ".." in Path(said.recordings).parts or not said.recordings,

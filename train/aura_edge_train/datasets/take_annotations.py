@@ -126,6 +126,16 @@ class TakeClock:
         since_ns = np.interp(within, np.arange(frames), (self.frames_ns - self.frames_ns[0]).astype(np.float64))
         return int(self.frames_ns[0]) + round(float(since_ns) + (place - within) * float(mean_ns))
 
+    def seconds_at(self, t_ns: int) -> float:
+        """The moment of the take at a device time: `at` the other way."""
+        frames = len(self.frames_ns)
+        since_ns = (self.frames_ns - self.frames_ns[0]).astype(np.float64)
+        mean_ns = since_ns[-1] / max(frames - 1, 1) or NS_PER_S / FRAME_RATE_HZ
+        now_ns = float(t_ns - int(self.frames_ns[0]))
+        within_ns = min(max(now_ns, 0.0), float(since_ns[-1]))
+        place = float(np.interp(within_ns, since_ns, np.arange(frames))) + (now_ns - within_ns) / mean_ns
+        return float(place / FRAME_RATE_HZ)
+
 
 def read_clock(home: Path, take: Take) -> TakeClock | None:
     """The clock of a take, or None where the capture's `timesync.csv` was not downloaded, or holds no time of it."""

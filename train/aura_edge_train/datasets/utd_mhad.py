@@ -139,4 +139,6 @@ UTD_MHAD = DataSet(
     pads_to_s=WINDOW_S,
     skeleton=KINECT,
 )
-UTD_MHAD_MIDDLE = replace(UTD_MHAD, name="utd-mhad-middle", read=_read_all_middles, read_part=_read_middle)
+UTD_MHAD_MIDDLE = replace(
+    UTD_MHAD, name="utd-mhad-middle", read=_read_all_middles, read_part=_read_middle, same_files_as=UTD_MHAD.name
+)

@@ -81,7 +81,7 @@ def fine_tune(
         learning_rate=learned.learning_rate * (1 if from_scratch else SLOWER),
         patience=0,
     )
-    keep_last = recipe is not None and recipe.chooses_nothing
+    keep_last = any(entry.validation_too for entry in entries)
     plan = FineTuning(optimisation, head_factor=1.0 if from_scratch else 1 / SLOWER, keep_last=keep_last)
     started_s = time.perf_counter()
     what = f"{candidate.name}: {'training' if from_scratch else 'fine-tuning'} on {name}"
@@ -122,7 +122,7 @@ def fine_tune(
     truth, answers = fine_tuning.answer(found.classifier, _asked(store, embedded, samples, conditions, seed))
     labels = [caption.label for caption in store.data_set.captions]
     return Adapted(
-        test=metrics.score_in_full(truth, answers, labels, embedded.subjects, seed=seed),
+        test=metrics.score_in_full(truth, answers, labels, embedded.groups, seed=seed),
         epoch=found.epoch,
         epochs=len(found.losses),
         validation=tuple(score.macro_f1 for score in found.validation),

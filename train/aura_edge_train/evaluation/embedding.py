@@ -35,10 +35,13 @@ class Embedded:
     groups: NDArray[np.str_]
     """(W,) who or what is drawn again for intervals: people, or recordings where all are of one person."""
 
+    recordings: NDArray[np.str_]
+    """(W,) what each was cut from."""
+
     @property
     def labelled(self) -> Labelled:
         """For probes."""
-        return Labelled(self.vectors, self.captions, self.subjects)
+        return Labelled(self.vectors, self.captions, self.groups, self.recordings)
 
 
 def embed_split(
@@ -80,6 +83,6 @@ def embed_windows(
     ]
     captions = store.captions(starts, samples) if store.data_set.captions else np.full(len(starts), -1, np.int64)
     subjects = store.subjects_at(starts)
-    recordings = np.array([segment.recording for segment in store.index.segments], np.str_)
-    groups = subjects if len(np.unique(subjects)) > 1 else recordings[store.segments_at(starts)]
-    return Embedded(starts, np.concatenate(vectors), captions, subjects, groups)
+    recordings = np.array([segment.recording for segment in store.index.segments], np.str_)[store.segments_at(starts)]
+    groups = subjects if len(np.unique(subjects)) > 1 else recordings
+    return Embedded(starts, np.concatenate(vectors), captions, subjects, groups, recordings)

@@ -211,9 +211,9 @@ def _zero_shot(
 ) -> tuple[Score, Score | None]:
     """Among labels, and among groups where those are coarser."""
     best = known.scores(embedded.vectors).argmax(1).astype(np.int64)
-    labels = score_in_full(embedded.captions, best, known.labels, embedded.subjects, seed=seed)
+    labels = score_in_full(embedded.captions, best, known.labels, embedded.groups, seed=seed)
     groups = list(dict.fromkeys(caption.group for caption in captions))
     if len(groups) == len(captions):
         return labels, None
     group_of = np.array([groups.index(caption.group) for caption in captions], np.int64)
-    return labels, score_in_full(group_of[embedded.captions], group_of[best], groups, embedded.subjects, seed=seed)
+    return labels, score_in_full(group_of[embedded.captions], group_of[best], groups, embedded.groups, seed=seed)

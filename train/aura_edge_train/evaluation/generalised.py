@@ -8,7 +8,7 @@ the constant that is best there on average is kept. Measures after Xian et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,26 +41,6 @@ class GeneralisedScore(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     """95 % intervals over groups drawn again."""
 
 
-class LabelCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Calibrated cosine of a label = gain * cosine + bias: plain data, for a manifest."""
-
-    labels: tuple[str, ...]
-    gain: tuple[float, ...]
-    """Inverse temperature of each label's prototype, 1 on average."""
-    bias: tuple[float, ...]
-    method: str
-    """`none`, `centred` or `standardised`: what was done to prototypes before the seen-bias."""
-    seen_bias: float
-    """What `bias` takes from each seen label."""
-    harmonic_mean: float
-    """Mean over the folds that it was chosen on."""
-
-    def apply(self, cosines: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Calibrated (W, L) cosines."""
-        calibrated: NDArray[np.float64] = cosines * np.array(self.gain) + np.array(self.bias)
-        return calibrated
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
     """Answers of an encoder that was trained without some of the labels."""
@@ -71,28 +51,6 @@ class Fold:
     """(W,) row of the right label."""
     unseen: NDArray[np.bool_]
     """(L,) labels that this encoder was trained without."""
-
-
-def calibrate(
-    folds: Sequence[Fold], final: Fold, labels: Sequence[str], *, methods: Sequence[str] = ("none", "standardised")
-) -> LabelCalibration:
-    """The method and the seen-bias of best harmonic mean over `folds`, applied to the encoder of `final`.
-
-    The folds' labels are seen ones only, some of them left out in turn (pseudo-unseen); `final` has all `labels`, and windows of seen labels
-    only: validation subjects again. Prototype statistics of `final` come from those windows, so that nobody's unseen activity is looked at.
-    """
-    _check(final)
-    if len(labels) != final.cosines.shape[1]:
-        raise ParityError(f"{len(labels)} labels for cosines of shape {final.cosines.shape}: expected one per column.")
-    if leaked := int(final.unseen[final.truth].sum()):
-        raise ParityError(
-            f"{leaked} windows of unseen labels among those a calibration is chosen on: leave them out, or it is no zero-shot."
-        )
-    best = max(((method, *_choose(folds, method)) for method in methods), key=lambda each: each[2])
-    method, seen_bias, harmonic = best
-    gain, offset = prototype_statistics(final, method)
-    bias = offset - seen_bias * ~final.unseen
-    return LabelCalibration(tuple(labels), tuple(gain.tolist()), tuple(bias.tolist()), method, seen_bias, harmonic)
 
 
 def seen_bias(folds: Sequence[Fold], *, per_label: bool = True) -> tuple[float, float]:
@@ -111,30 +69,6 @@ def seen_bias(folds: Sequence[Fold], *, per_label: bool = True) -> tuple[float, 
     best = np.flatnonzero(harmonic >= harmonic.max() - 1e-12)
     chosen = best[len(best) // 2]
     return float(tried[chosen]), float(harmonic[chosen])
-
-
-def prototype_statistics(fold: Fold, method: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(L,) gain and (L,) offset that bring the cosines of windows with labels not their own to one mean, and one deviation.
-
-    Some sentences are near to everything. What a label scores on windows of others (impostors: z-normalisation, Auckenthaler et al. 2000) can be
-    known for unseen labels as for seen ones. `centred` moves its mean, `standardised` scales its deviation as well; gains are 1 on average.
-    """
-    count = fold.cosines.shape[1]
-    if method == "none":
-        return np.ones(count), np.zeros(count)
-    if method not in ("centred", "standardised"):
-        raise ParityError(f"method {method!r}: expected none, centred or standardised.")
-    foreign = np.ma.masked_array(fold.cosines.astype(np.float64), fold.truth[:, None] == np.arange(count))
-    if (foreign.count(axis=0) < 2).any():
-        raise ParityError(
-            "a label has no windows of other labels to be compared with: expected windows of at least two."
-        )
-    mean, deviation = np.asarray(foreign.mean(0)), np.asarray(foreign.std(0))
-    gain = np.ones(count)
-    if method == "standardised":
-        gain = 1 / np.maximum(deviation, 1e-6)
-        gain /= gain.mean()
-    return gain, mean.mean() - gain * mean
 
 
 def score(fold: Fold, *, groups: NDArray[Any] | None = None, per_label: bool = True, seed: int = 0) -> GeneralisedScore:
@@ -169,26 +103,6 @@ def harmonic_mean(seen: Any, unseen: Any) -> Any:
     """2 s u / (s + u), 0 where both are 0, element by element."""
     total = np.asarray(seen) + np.asarray(unseen)
     return 2 * np.asarray(seen) * np.asarray(unseen) / np.where(total > 0, total, 1.0)
-
-
-def ensemble(
-    windows: NDArray[np.float32], prompts: Mapping[str, NDArray[np.float32]], temperature: float | None = None
-) -> NDArray[np.float64]:
-    """(W, L) scores of (W, D) windows with labels of several prompts each, (K, D) unit vectors.
-
-    With a temperature the soft maximum over a label's prompts, t * log mean exp(cosine / t): near 0 the best prompt decides, near infinity
-    all alike. Without it the cosine with the prompts' mean direction, which is what a prototype is (Radford et al. 2021, arXiv:2103.00020).
-    """
-    columns = []
-    for vectors in prompts.values():
-        if temperature is None:
-            mean = vectors.mean(0, dtype=np.float64)
-            columns.append(windows @ (mean / np.linalg.norm(mean)))
-        else:
-            powers = (windows @ vectors.T).astype(np.float64) / temperature
-            highest = powers.max(1)
-            columns.append(temperature * (highest + np.log(np.exp(powers - highest[:, None]).mean(1))))
-    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,16 +148,6 @@ class _Curve:
         places = np.unique(self.leads)
         seen, unseen = self.at(np.append(places, np.inf))
         return float(np.sum(np.diff(unseen) * (seen[1:] + seen[:-1]) / 2))
-
-
-def _choose(folds: Sequence[Fold], method: str) -> tuple[float, float]:
-    calibrated = []
-    for fold in folds:
-        _check(fold)
-        known = ~fold.unseen[fold.truth]  # as for the final encoder: no window of what is unseen
-        gain, offset = prototype_statistics(Fold(fold.cosines[known], fold.truth[known], fold.unseen), method)
-        calibrated.append(Fold(fold.cosines * gain + offset, fold.truth, fold.unseen))
-    return seen_bias(calibrated)
 
 
 def _accuracy(hits: NDArray[np.int64], windows: NDArray[np.int64], per_label: bool) -> float:

@@ -21,7 +21,7 @@ class Score(msgspec.Struct, frozen=True, omit_defaults=True):
     macro_f1: float
     """Mean F1 over the labels that occur in the split."""
     accuracy_interval: tuple[float, float] | None = None
-    """95 % percentile interval over subjects drawn again ..."""
+    """95 % percentile interval over subjects drawn again, None where there is but one ..."""
     macro_f1_interval: tuple[float, float] | None = None
     """... and that of macro-F1."""
     labels: tuple[str, ...] = ()
@@ -51,7 +51,11 @@ def score_in_full(
     """
     plain = score(truth, answers)
     of_person = confusions(truth, answers, subjects, len(labels))
-    accuracy, macro = over_groups(len(of_person), lambda drawn: measures(np.tensordot(drawn, of_person, 1)), seed=seed)
+    accuracy = macro = None  # of one person: what another would give cannot be known from it
+    if len(of_person) > 1:
+        accuracy, macro = over_groups(
+            len(of_person), lambda drawn: measures(np.tensordot(drawn, of_person, 1)), seed=seed
+        )
     return msgspec.structs.replace(
         plain,
         accuracy_interval=accuracy,

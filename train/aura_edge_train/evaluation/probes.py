@@ -36,7 +36,9 @@ class Labelled:
     labels: NDArray[np.int64]
     """(W,) row of each window's label."""
     subjects: NDArray[np.str_]
-    """(W,) whose it is."""
+    """(W,) whose it is: who is drawn again for intervals."""
+    recordings: NDArray[np.str_] | None = None
+    """(W,) what it was cut from: none may be in two splits. Where None, no subject may; some sets split the takes of one person."""
 
     def __post_init__(self) -> None:
         counts = len(self.embeddings), len(self.labels), len(self.subjects)
@@ -149,7 +151,11 @@ def _same_space(*splits: Labelled) -> None:
             f"embeddings of dimensions {', '.join(str(s.embeddings.shape[1]) for s in splits)}: expected one encoder's."
         )
     for name, people in (("validation", splits[1]), ("test", splits[2])):
-        if shared := set(splits[0].subjects.tolist()) & set(people.subjects.tolist()):
+        if shared := _origins(splits[0]) & _origins(people):
             raise ParityError(
-                f"{', '.join(sorted(map(str, shared)))}: in training and in {name}: expected other people in each split."
+                f"{', '.join(sorted(map(str, shared)))}: in training and in {name}: expected others in each split."
             )
+
+
+def _origins(split: Labelled) -> set[str]:
+    return set((split.subjects if split.recordings is None else split.recordings).tolist())

@@ -1,4 +1,4 @@
-"""Videos as rows of frame embeddings, one for every 0.1 s, from which the vector of any window is pooled later.
+"""Videos as rows of frame embeddings, one for every 0.1 s, from which the vector of any window is made later (`videos.py`).
 
 As in IMU2CLIP (Moon et al. 2022, arXiv:2210.14395) and AURA-MFM (Matsuishi et al. 2025): frames at 10 FPS, 224 px, mean over the window.
 Row k is the frame that is on the screen k / rate seconds after the first one; time stamps decide, not frame numbers, so variable frame
@@ -24,8 +24,6 @@ MISSING_S = 1.0
 """A video that ends this much before it says it would was cut short."""
 SLACK = 0.01
 """Of a period: a frame stamped this little behind a grid time was due at it. Some containers round stamps to milliseconds."""
-ROUNDING = 1e-6
-"""Of a period: 0.3 s times 10 is not quite 3 in floating point."""
 
 
 def embed_video(
@@ -62,35 +60,6 @@ def shown_frames(path: Path, *, rate_hz: float = RATE_HZ) -> Iterator[tuple[NDAr
             yield from _held(path, stream, container.decode(stream), rate_hz)
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{path}: cannot be read as a video ({error}). Look whether the file is complete.") from error
-
-
-def pool(
-    rows: NDArray[np.floating[Any]],
-    starts_s: NDArray[np.float64],
-    window_s: float,
-    *,
-    rate_hz: float = RATE_HZ,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The mean of the rows (N, D) of each window, at unit norm (W, D), and how many rows it is of (W,).
-
-    A window has the rows whose times are in [start, start + window_s), fewer where the video begins or ends inside it; one without any
-    is an `InputError`.
-    """
-    first = np.ceil(starts_s * rate_hz - ROUNDING).astype(np.int64)
-    stop = np.ceil((starts_s + window_s) * rate_hz - ROUNDING).astype(np.int64)
-    first, stop = np.clip(first, 0, len(rows)), np.clip(stop, 0, len(rows))
-    counts = stop - first
-    if not np.all(counts > 0):
-        bad = float(starts_s[np.argmin(counts)])
-        raise InputError(
-            f"the window of {window_s:g} s at {bad:g} s has no frame: the video is {len(rows) / rate_hz:g} s long. Leave it out."
-        )
-    means = [rows[a:b].mean(axis=0, dtype=np.float64) for a, b in zip(first, stop, strict=True)]
-    vectors = np.stack(means) if means else np.zeros((0, rows.shape[1]))
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.all(norms > 0):
-        raise InputError("the frames of a window cancel out or are not finite: embed the video again.")
-    return (vectors / norms).astype(np.float32), counts
 
 
 def _held(path: Path, stream: Any, frames: Iterator[Any], rate_hz: float) -> Iterator[tuple[NDArray[np.uint8], int]]:
