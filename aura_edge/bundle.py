@@ -2,8 +2,9 @@
 
     manifest.json                what this is: signal contract, encoder, text space, decisions, provenance, sha256 of every other file
     encoder.onnx                 `imu` float32 (B, 6, n) in SI units to `embedding` float32 (B, D), unit norm; all normalisation inside
+    encoder.<precision>.onnx     the same in fp16 or int8, where it was exported so (`Manifest.variants`)
     prototypes/<set>.safetensors text embeddings with their labels and prompts (see `prototypes.py`)
-    golden.safetensors           `inputs` and the `embeddings` they must give, to be recomputed on the target
+    golden.safetensors           `inputs` and the `embeddings` they must give, in FP32, to be recomputed on the target
     MODEL_CARD.md                the same for people
 
 Nothing in it is ever unpickled or run.
@@ -17,19 +18,28 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
+from aura_edge.bundle_files import MANIFEST, inside, read_manifest, read_tensors, swap
 from aura_edge.errors import BundleError, ParityError
-from aura_edge.manifest import SCHEMA, DecisionSpec, EncoderSpec, FileEntry, Manifest, SignalSpec, TextSpace
+from aura_edge.manifest import (
+    FP32,
+    SCHEMA,
+    DecisionSpec,
+    EncoderSpec,
+    FileEntry,
+    Manifest,
+    SignalSpec,
+    TextSpace,
+    Variant,
+)
 from aura_edge.types import CHANNELS
 
 __all__ = [
+    "FP32",
     "GOLDEN",
     "MANIFEST",
     "SCHEMA",
@@ -40,6 +50,7 @@ __all__ = [
     "Manifest",
     "SignalSpec",
     "TextSpace",
+    "Variant",
     "Verification",
     "load",
     "load_golden",
@@ -49,7 +60,6 @@ __all__ = [
     "verify_files",
 ]
 
-MANIFEST = "manifest.json"
 GOLDEN = "golden.safetensors"
 
 
@@ -67,6 +77,31 @@ class Bundle:
     @property
     def model_digest(self) -> str:
         return self.manifest.files[self.manifest.model].sha256
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What `model` takes: `fp32`, and the variants there are."""
+        return (FP32, *sorted(self.manifest.variants))
+
+    def model(self, precision: str = FP32) -> tuple[str, float]:
+        """Name of the ONNX file of this precision, and the largest difference that its golden embeddings may have.
+
+        Raises `BundleError` for a precision that the bundle has not.
+        """
+        if precision == FP32:
+            return self.manifest.model, self.manifest.golden_tolerance
+        if precision not in self.manifest.variants:
+            raise BundleError(
+                f"{self.path}: has no {precision} model, only {', '.join(self.precisions)}. Export it again from its checkpoint "
+                "with --precision fp32,fp16,int8 or --batch."
+            )
+        variant = self.manifest.variants[precision]
+        return variant.file, variant.golden_tolerance
+
+    def batch(self, precision: str = FP32) -> int | None:
+        """The only number of windows that the model of this precision takes; None where any does."""
+        self.model(precision)
+        return None if precision == FP32 else self.manifest.variants[precision].batch
 
     @property
     def prototype_sets(self) -> tuple[str, ...]:
@@ -112,7 +147,7 @@ class Bundle:
 def load(path: str | os.PathLike[str]) -> Bundle:
     """Open the bundle at `path` and check its manifest and that its files are there at their sizes; hash nothing yet."""
     folder = Path(path)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     bundle = Bundle(folder, manifest)
     if manifest.signal.channels != CHANNELS:
         raise BundleError(
@@ -120,7 +155,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
             f"feeds {', '.join(CHANNELS)}. Export it again from its checkpoint."
         )
     for name, entry in manifest.files.items():
-        file = _inside(folder, name)
+        file = inside(folder, name)
         try:
             if not file.is_file():
                 raise BundleError(f"{file}: missing, though the manifest lists it. Copy the bundle again, whole.")
@@ -131,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
             raise BundleError(
                 f"{file}: {size} bytes, the manifest says {entry.bytes}: truncated or changed. Copy the bundle again, whole."
             )
-    bundle.file(manifest.model)
+    _require_models(bundle)
     bundle.prototypes_file()
     return bundle
 
@@ -146,12 +181,12 @@ def save(folder: str | os.PathLike[str], manifest: Manifest, files: Mapping[str,
     if target.exists() and not (target / MANIFEST).is_file():
         raise BundleError(f"{target}: exists and is no bundle (no {MANIFEST}); choose another name or remove it.")
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
-    manifest = msgspec.structs.replace(manifest, files=entries)
+    manifest = msgspec.structs.replace(manifest, schema=SCHEMA, files=entries)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     complete = Bundle(target, manifest)
     for name in entries:
-        _inside(target, name)
-    complete.file(manifest.model)
+        inside(target, name)
+    _require_models(complete)
     complete.file(GOLDEN)
     complete.prototypes_file()
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
@@ -168,7 +203,7 @@ def save(folder: str | os.PathLike[str], manifest: Manifest, files: Mapping[str,
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
         (draft / MANIFEST).write_bytes(text)
-        _swap(draft, target)
+        swap(draft, target)
     except OSError as error:
         raise BundleError(
             f"{target}: cannot write the bundle: {error.strerror}. Free some space or choose another place."
@@ -194,8 +229,11 @@ def verify_files(bundle: Bundle) -> int:
     return len(bundle.manifest.files)
 
 
-def verify(bundle: Bundle, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Verification:
-    """Prove a bundle on this machine: every file's sha256, then the golden embeddings recomputed through `embed`.
+def verify(
+    bundle: Bundle, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]], precision: str = FP32
+) -> Verification:
+    """Prove a bundle on this machine: every file's sha256, then the golden embeddings recomputed through `embed`, which runs its model of
+    this `precision`.
 
     Raises `BundleError` for a changed file and `ParityError` for embeddings that differ, are not finite or are not there.
     """
@@ -203,18 +241,19 @@ def verify(bundle: Bundle, embed: Callable[[NDArray[np.float32]], NDArray[np.flo
     inputs, expected = load_golden(bundle)
     if len(inputs) == 0 or expected.size == 0:
         raise ParityError(f"{bundle.path / GOLDEN}: holds no golden windows, so nothing was compared. Export it again.")
-    found = embed(inputs)
+    found = _in_batches(embed, inputs, bundle.batch(precision))
     if found.shape != expected.shape:
         raise ParityError(
             f"{bundle.path / GOLDEN}: the engine gave embeddings of shape {found.shape}, expected {expected.shape}. "
             "Bundle and engine do not belong together: export the bundle again."
         )
     worst = float(np.max(np.abs(found - expected)))
+    _, tolerance = bundle.model(precision)
     # Written so that NaN fails.
-    if not worst <= bundle.manifest.golden_tolerance:
+    if not worst <= tolerance:
         raise ParityError(
-            f"{bundle.path / GOLDEN}: recomputed embeddings differ by {worst:.3g}, accepted is "
-            f"{bundle.manifest.golden_tolerance:.3g}. This engine does not compute this model correctly here: try another one."
+            f"{bundle.path / GOLDEN}: recomputed embeddings differ by {worst:.3g}, accepted is {tolerance:.3g}. This engine does "
+            "not compute this model correctly here: try another one."
         )
     return Verification(files, len(inputs), worst)
 
@@ -236,64 +275,21 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32
     return inputs, embeddings
 
 
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Load a safetensors file, or say what is wrong with it."""
-    try:
-        tensors: dict[str, NDArray[Any]] = load_file(path)
-    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a type numpy does not have
+def _require_models(bundle: Bundle) -> None:
+    """Every precision has a file, and none is called what the model of the manifest is called."""
+    if FP32 in bundle.manifest.variants:
         raise BundleError(
-            f"{path}: not a readable safetensors file ({error}). Copy the bundle again, whole."
-        ) from error
-    return tensors
-
-
-class _SchemaOnly(msgspec.Struct):
-    schema: int
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
-    try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(
-            f"{folder}: no bundle (no {MANIFEST} in it). Expected a folder that `aura-edge export` wrote, as in name.aura/."
-        ) from None
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
-    try:
-        schema = msgspec.json.decode(raw, type=_SchemaOnly).schema
-        if not 1 <= schema <= SCHEMA:
-            raise BundleError(
-                f"{path}: schema {schema}, this version reads 1 to {SCHEMA}. Update aura-edge (pip install -U aura-edge), or export it again."
-            )
-        return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(
-            f"{path}: not a valid manifest: {error}. Copy the bundle again, or export it again."
-        ) from error
-
-
-def _swap(draft: Path, target: Path) -> None:
-    """Put `draft` where `target` is; the old one comes back if that fails."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.rename(old)
-    try:
-        draft.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Path of `name` below `folder`; a manifest must not reach outside its own folder, or list itself."""
-    parts = Path(name).parts
-    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name or name == MANIFEST:
-        raise BundleError(
-            f"{folder / MANIFEST}: lists {name!r}, which is no file inside the bundle. Do not use this bundle."
+            f"{bundle.path / MANIFEST}: lists {FP32} among the variants; that is its model. Export it again."
         )
-    return folder / name
+    for precision in bundle.precisions:
+        bundle.file(bundle.model(precision)[0])
+
+
+def _in_batches(
+    embed: Callable[[NDArray[np.float32]], NDArray[np.float32]], inputs: NDArray[np.float32], batch: int | None
+) -> NDArray[np.float32]:
+    """All at once, or so many at a time where the model takes no other number, the last batch filled up with its last window."""
+    if batch is None:
+        return embed(inputs)
+    whole = np.concatenate([inputs, np.repeat(inputs[-1:], -len(inputs) % batch, axis=0)])
+    return np.concatenate([embed(whole[i : i + batch]) for i in range(0, len(whole), batch)])[: len(inputs)]

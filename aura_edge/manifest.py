@@ -11,7 +11,10 @@ import msgspec
 
 from aura_edge.types import CHANNELS
 
-SCHEMA = 1
+SCHEMA = 2
+"""1, which had no variants, is still read."""
+FP32 = "fp32"
+"""The precision of `Manifest.model`; every other one is a key of `Manifest.variants`."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -73,6 +76,25 @@ class DecisionSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """... for this long, before it takes over."""
 
 
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same model in another precision: as the model, `imu` and `embedding` are float32."""
+
+    file: str
+    """The ONNX graph, as in `encoder.fp16.onnx`."""
+    golden_tolerance: Positive
+    """Largest difference that `verify` accepts in any component of a golden embedding, which is always the FP32 model's."""
+    parity: dict[str, Any]
+    """How it compares with the trained encoder on real windows; see `aura_edge_export.parity`."""
+    kept_in_fp32: tuple[str, ...] = ()
+    """Layers that stay in FP32 because less damages them."""
+    method: str = ""
+    """How it was made: `strongly typed`, `dynamic`, `static, entropy`."""
+    reasons: dict[str, str] = {}
+    """By layer that is kept in FP32: what it did otherwise."""
+    batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The only number of windows that the graph takes; None where any does."""
+
+
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
     bytes: int
@@ -91,7 +113,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     text_space: TextSpace
     decision: DecisionSpec = DecisionSpec()
     model: str = "encoder.onnx"
-    """The file that engines run."""
+    """The file that engines run in FP32."""
+    variants: dict[str, Variant] = {}
+    """By precision: `fp16`, `int8`; and with a fixed number of windows, `fp32-batch1`."""
     prototypes: str
     """The prototype set used when none is named."""
     trained_labels: tuple[str, ...] = ()

@@ -96,7 +96,7 @@ def test_directory_in_place_of_a_file_is_missing(tiny: Bundle) -> None:
 def test_newer_schema_asks_for_an_update(tiny: Bundle) -> None:
     """A bundle of the future says which version reads it, whatever else it contains."""
     edit_manifest(tiny.path, lambda m: m.update(schema=bundle.SCHEMA + 1, something_new=[1]))
-    with pytest.raises(BundleError, match=r"manifest.json: schema 2, this version reads 1 to 1. Update aura-edge"):
+    with pytest.raises(BundleError, match=r"manifest.json: schema 3, this version reads 1 to 2. Update aura-edge"):
         bundle.load(tiny.path)
 
 

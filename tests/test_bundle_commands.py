@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from aura_edge import bundle, prototypes, testing
 from aura_edge.__main__ import main
-from aura_edge.bundle import Bundle, Manifest
+from aura_edge.bundle import Bundle, Manifest, Variant
 from aura_edge.commands.bundle import app
 
 
@@ -75,6 +75,21 @@ def test_verify_says_what_was_proved(tiny: Bundle) -> None:
     assert "3 files have the sha256 of the manifest" in text
     assert "1 label sets live in the text space of the encoder: tiny, 8-d" in text
     assert "6 golden windows recomputed by ort on cpu (CPUExecutionProvider)" in text
+
+
+def test_verify_proves_the_precision_asked_for(tiny: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has its own tolerance; one that the bundle has not is said with those it has."""
+    half = Variant("encoder.fp16.onnx", 0.02, {}, ("gru",), "strongly typed")
+    manifest = msgspec.structs.replace(tiny.manifest, variants={"fp16": half})
+    saved(tiny, manifest, **{"encoder.fp16.onnx": testing.tiny_model()})
+    report = json.loads(printed("verify", tiny.path, "--engine", "ort", "--precision", "fp16", "--json"))
+    assert (report["golden"]["tolerance"], report["engine"]["precision"]) == (0.02, "fp16")
+    report = json.loads(printed("verify", tiny.path, "--engine", "ort", "--json"))
+    assert (report["golden"]["tolerance"], report["engine"]["precision"]) == (1e-4, "fp32")
+    assert "in fp16: largest difference" in printed("verify", tiny.path, "--engine", "ort", "--precision", "fp16")
+    assert "encoder.fp16.onnx, strongly typed, gru in more precision" in printed("show", tiny.path)
+    asked = failed(capsys, "verify", tiny.path, "--engine", "ort", "--precision", "int8")
+    assert "has no int8 model, only fp32, fp16" in asked
 
 
 def test_verify_reports_as_json(tiny: Bundle) -> None:

@@ -50,6 +50,9 @@ def show(bundle: BundlePath = None, json_output: AsJson = False) -> None:
         f"{signal.acceleration_unit} ({'with' if signal.gravity_included else 'without'} gravity) and {signal.angular_rate_unit}",
     )
     table.add_row("encoder", f"{manifest.encoder.kind}, {manifest.encoder.parameters:,} parameters, {manifest.model}")
+    for name, variant in manifest.variants.items():
+        kept = f", {', '.join(variant.kept_in_fp32)} in more precision" if variant.kept_in_fp32 else ""
+        table.add_row(f"model {name}", f"{variant.file}, {variant.method}{kept}")
     space = manifest.text_space
     table.add_row("text space", f"{space.tower}, {space.dimension}-d, weights {space.weights_sha256[:12]}")
     table.add_row(
@@ -74,7 +77,15 @@ def show(bundle: BundlePath = None, json_output: AsJson = False) -> None:
 @app.command()
 def verify(
     bundle: BundlePath = None,
-    engine: Annotated[str, typer.Option(help="Engine that recomputes the golden vectors: auto or ort.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="Engine that recomputes the golden vectors: auto, ort, openvino, trt, cuda, torch, ...")
+    ] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16, int8: which of the bundle's models (default: the engine's choice).")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Run folder that it was exported from, for an engine that runs no bundle.")
+    ] = None,
     provider: Annotated[
         str | None, typer.Option(help="Execution provider of onnxruntime: cpu, cuda, openvino, ...")
     ] = None,
@@ -83,7 +94,7 @@ def verify(
     """Prove a bundle on this machine: every file unchanged, every label set of its text space, golden vectors recomputed."""
     import json
 
-    from aura_edge.bundle import load
+    from aura_edge.bundle import FP32, load
     from aura_edge.bundle import verify as prove
     from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
     from aura_edge.engines import open_engine
@@ -91,12 +102,14 @@ def verify(
 
     opened = load(bundle or demo_file(DEMO_BUNDLE))
     sets = {name: load_for(opened, name) for name in opened.prototype_sets}
-    running = open_engine(engine, opened, provider=provider)
+    running = open_engine(engine, opened, provider=provider, checkpoint=checkpoint, precision=precision)
+    # What is no precision of the bundle is its FP32 model, computed otherwise.
+    ran = running.info.precision if running.info.precision in opened.precisions else FP32
     try:
-        proof = prove(opened, running.embed)
+        proof = prove(opened, running.embed, ran)
     finally:
         running.close()
-    space, tolerance = opened.manifest.text_space, opened.manifest.golden_tolerance
+    space, (_, tolerance) = opened.manifest.text_space, opened.model(ran)
     if json_output:
         report = {
             "bundle": str(opened.path),
@@ -106,7 +119,12 @@ def verify(
             },
             "text_space": {"tower": space.tower, "dimension": space.dimension, "weights_sha256": space.weights_sha256},
             "golden": {"windows": proof.golden_windows, "max_abs": proof.golden_max_abs, "tolerance": tolerance},
-            "engine": {"name": running.info.name, "device": running.info.device, "weights": running.info.weights},
+            "engine": {
+                "name": running.info.name,
+                "device": running.info.device,
+                "precision": running.info.precision,
+                "weights": running.info.weights,
+            },
         }
         typer.echo(json.dumps(report, indent=2))
         return
@@ -115,8 +133,8 @@ def verify(
     console.out(f"  {proof.files} files have the sha256 of the manifest")
     console.out(f"  {len(sets)} label sets live in the text space of the encoder: {space.tower}, {space.dimension}-d")
     console.out(
-        f"  {proof.golden_windows} golden windows recomputed by {running.info.name} on {running.info.device}: largest difference "
-        f"{proof.golden_max_abs:.2g}, accepted {tolerance:.2g}"
+        f"  {proof.golden_windows} golden windows recomputed by {running.info.name} on {running.info.device} in {running.info.precision}: "
+        f"largest difference {proof.golden_max_abs:.2g}, accepted {tolerance:.2g}"
     )
 
 

@@ -23,7 +23,10 @@ from aura_edge.manifest import TextSpace
 
 TOWERS = {"all-MiniLM-L6-v2": "aura_edge.text.minilm:open_minilm"}
 """Name to the function that opens it; its module, and with it torch, is imported on use."""
-FAMILIES = {"open_clip": "aura_edge.text.clip_text:open_clip_text"}
+FAMILIES = {
+    "open_clip": "aura_edge.text.clip_text:open_clip_text",
+    "onnx": "aura_edge.text.exported:open_exported",
+}
 """The same for towers whose names say more: the function is given the whole name, and whether it may download weights."""
 
 

@@ -17,22 +17,25 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as to_safetensors
 
 from aura_edge import bundle, prototypes
-from aura_edge.bundle import GOLDEN, Bundle, Manifest
+from aura_edge.bundle import FP32, GOLDEN, Bundle, Manifest
 from aura_edge.encoders import checkpoint as checkpoints
 from aura_edge.encoders.checkpoint import Header
 from aura_edge.engines import Engine
 from aura_edge.engines.ort import open_ort
 from aura_edge.engines.torch import open_torch
-from aura_edge.errors import BundleError, ParityError, require
+from aura_edge.errors import BundleError, ParityError, RecipeError, require
 from aura_edge.lexicon import FILE as LEXICON
 from aura_edge.prototypes import Prototypes
 from aura_edge.text import TextTower, open_space
 from aura_edge.text.labels import embed_labels
-from aura_edge_export import lexicon
+from aura_edge_export import forms, lexicon, parity
 from aura_edge_export.card import CARD, model_card
 from aura_edge_export.graph import to_onnx
-from aura_edge_export.parity import FP32, Parity, Tolerance, compare
-from aura_edge_export.windows import FILE, load_windows
+from aura_edge_export.lowering import LEAST_WINDOWS, Attempt, Reference, require_windows
+from aura_edge_export.mocap import MODALITIES, export_mocap
+from aura_edge_export.parity import Parity, Tolerance, compare
+from aura_edge_export.text_tower import export_tower
+from aura_edge_export.windows import FILE, RealWindows, load_windows
 
 BATCH = 64
 
@@ -43,6 +46,10 @@ class Exported:
 
     bundle: Bundle
     parity: Parity
+    attempts: tuple[Attempt, ...] = ()
+    """All forms in less precision that were tried."""
+    missing: tuple[str, ...] = ()
+    """Precisions that were asked for, and of which no form passed its gate."""
 
 
 def export(
@@ -56,17 +63,31 @@ def export(
     description: str = "",
     license: str = "Apache-2.0",
     metrics: Mapping[str, Any] | None = None,
+    precisions: Sequence[str] = (FP32,),
+    targets: Sequence[str] = (),
+    batch: int | None = None,
+    modalities: Sequence[str] = ("imu",),
+    text_folder: Path | None = None,
     golden_windows: int = 8,
-    tolerance: Tolerance = FP32,
+    tolerance: Tolerance = parity.FP32,
+    least_windows: int = LEAST_WINDOWS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Export the checkpoint in `folder` to the bundle `target`, comparing both on real windows first.
 
     `windows` is a file of real windows (default: what training left beside the checkpoint), `prototype_set` the set used when none is named
     (default: the checkpoint's first), `text_tower` says where the weights of its tower are, `phrases` become its lexicon, `metrics` goes
-    into the manifest beside those of the checkpoint. Raises `ParityError` when bundle and checkpoint do not agree; then nothing is
-    written. `MissingExtraError` says what is not installed.
+    into the manifest beside those of the checkpoint.
+
+    Other `precisions` are gated on at least `least_windows` and left out where they do not pass, with what was tried in the result. `batch`
+    adds forms that take exactly so many windows, `targets` what those read instead of ONNX, `modalities` the run's encoder of motion
+    capture. `text_folder` is where the text tower goes, as ONNX.
+
+    Raises `ParityError` when bundle and checkpoint do not agree; then nothing is written. `MissingExtraError` says what is not installed.
     """
+    wanted = forms.chosen_precisions(precisions, targets)
+    if not {"imu"} <= set(modalities) <= set(MODALITIES):
+        raise RecipeError(f"modalities are {', '.join(modalities) or 'none'}; expected imu, or imu,mocap.")
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="export")
     say("reading the checkpoint")
@@ -74,6 +95,8 @@ def export(
     header = trained.header
     real = load_windows(windows or trained.path / FILE, header.signal)
     golden = real.golden(golden_windows)
+    if len(wanted) > 1:
+        require_windows(real, least_windows)
     say("embedding the labels")
     require_captions(header)
     tower = open_space(header.text_space, name=text_tower)
@@ -98,12 +121,28 @@ def export(
     files = {manifest.model: to_onnx(trained.encoder, window_samples=header.signal.window_samples)}
     files |= {f"prototypes/{name}.safetensors": prototypes.to_bytes(known) for name, known in sets.items()}
     say(f"comparing on {len(real.samples)} real windows")
-    reference = open_torch(folder)
-    expected = embed_all(reference, real.samples)
-    files[GOLDEN] = to_safetensors({"inputs": golden, "embeddings": reference.embed(golden)})
-    reference.close()
-    parity = _gate(manifest, files, real.samples, expected, sets, tolerance)
-    measured = {"parity": asdict(parity)} | dict(metrics or {})
+    eager = open_torch(folder)
+    expected = embed_all(eager, real.samples)
+    files[GOLDEN] = to_safetensors({"inputs": golden, "embeddings": eager.embed(golden)})
+    eager.close()
+    found = _gate(manifest, files, real, expected, sets, tolerance)
+    calibration, compared = real.split()
+    model = files[manifest.model]
+    reference = Reference(model, compared, calibration, expected[real.compared], sets)
+    made = forms.lower(reference, wanted, say)
+    if batch is not None:
+        forms.add_fixed_batch(made, model, batch, real.samples, expected, reference)
+    forms.add_targets(made, targets, trained)
+    if "mocap" in modalities:
+        made.files |= export_mocap(trained.path)
+    files |= made.files
+    manifest = msgspec.structs.replace(manifest, variants=made.variants)
+    measured = {"parity": asdict(found)} | dict(metrics or {})
+    if made.attempts:
+        measured["lower_precision"] = forms.facts(made.attempts)
+    if text_folder is not None:
+        say("writing the text tower")
+        measured["text_tower"] = asdict(export_tower(tower, text_folder))
     if phrases:
         built = lexicon.build(tower, phrases, list(sets.values()), say=say)
         files[LEXICON] = built.content
@@ -111,7 +150,8 @@ def export(
     manifest = msgspec.structs.replace(manifest, metrics=manifest.metrics | measured)
     files[CARD] = model_card(manifest, sets).encode()
     say("saving")
-    return Exported(bundle.save(target, manifest, files), parity)
+    _prove(manifest, files)
+    return Exported(bundle.save(target, manifest, files), found, tuple(made.attempts), made.missing(wanted))
 
 
 def require_captions(header: Header) -> None:
@@ -161,7 +201,7 @@ def embed_all(engine: Engine, windows: NDArray[np.float32]) -> NDArray[np.float3
 def _gate(
     manifest: Manifest,
     files: Mapping[str, bytes],
-    windows: NDArray[np.float32],
+    real: RealWindows,
     expected: NDArray[np.float32],
     sets: Mapping[str, Prototypes],
     tolerance: Tolerance,
@@ -171,11 +211,23 @@ def _gate(
         draft = bundle.save(Path(scratch) / "draft.aura", manifest, files)
         engine = open_ort(draft)
         try:
-            parity = compare(expected, embed_all(engine, windows), sets, tolerance)
+            found = compare(expected, embed_all(engine, real.samples), sets, tolerance, captions=real.captions)
             bundle.verify(draft, engine.embed)
         finally:
             engine.close()
-    return parity
+    return found
+
+
+def _prove(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """The golden embeddings recomputed by every form, as a device will recompute them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = bundle.save(Path(scratch) / "draft.aura", manifest, files)
+        for precision in manifest.variants:
+            engine = open_ort(draft, precision=precision)
+            try:
+                bundle.verify(draft, engine.embed, precision)
+            finally:
+                engine.close()
 
 
 def _versions() -> dict[str, str]:

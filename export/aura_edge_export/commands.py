@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from aura_edge.errors import InputError
+from aura_edge.errors import InputError, ParityError
 
 export_app = typer.Typer(add_completion=False)
 prototypes_app = typer.Typer(add_completion=False)
@@ -48,10 +48,40 @@ def export(
     lexicon: Annotated[
         bool, typer.Option(help="Embed two thousand everyday activities beside the labels, for --labels on a device.")
     ] = True,
+    precision: Annotated[
+        str, typer.Option(help="Forms of the model, each proved on at least 1,000 real windows: fp32,fp16,int8.")
+    ] = "fp32",
+    target: Annotated[
+        str, typer.Option(help="What it will run on, for what that needs beside ONNX: ort,openvino,trt,cuda.")
+    ] = "ort",
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Add forms that take exactly so many windows, for engines that know no other.", min=1),
+    ] = None,
+    modality: Annotated[
+        str, typer.Option(help="imu, or imu,mocap to add the run's encoder of motion capture to the bundle.")
+    ] = "imu",
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Write the text tower as ONNX as well, for new labels on a device.", metavar="FOLDER"),
+    ] = None,
+    triton: Annotated[
+        Path | None, typer.Option(help="Write a model repository for Triton Inference Server as well.", metavar="DIR")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A TensorRT engine of this model for that repository.", metavar="FILE")
+    ] = None,
     text_tower: TextTowerName = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make a bundle from a checkpoint, and prove on real windows that they agree; without that proof nothing is written."""
+    """Make a bundle from a checkpoint, and prove on real windows that they agree; without that proof nothing is written.
+
+    A precision that misses its gate is left out, with what is to blame; then the exit code is 1.
+    """
+    if plan is not None and triton is None:
+        raise typer.BadParameter(
+            "a TensorRT engine goes into a model repository: say where with --triton.", param_hint="--plan"
+        )
     measured = {path.stem: _read_json(path) for path in metrics or []}
     from aura_edge_export.bundling import export as make
     from aura_edge_export.lexicon import read_phrases
@@ -68,24 +98,30 @@ def export(
             description=description,
             license=license,
             metrics=measured,
+            precisions=_listed(precision),
+            targets=_listed(target),
+            batch=batch,
+            modalities=_listed(modality),
+            text_folder=text,
             say=status.update,
         )
-    found = made.bundle
-    size = sum(entry.bytes for entry in found.manifest.files.values())
-    if json_output:
-        from msgspec import to_builtins
+    if triton is not None:
+        from aura_edge_export.triton import write_repository
 
-        typer.echo(json.dumps({"bundle": str(found.path), "bytes": size, "parity": to_builtins(made.parity)}))
-        return
-    console = Console(markup=False, emoji=False)
-    console.out(f"{found.path}: written, {size / 1e6:.2f} MB, label sets {', '.join(found.prototype_sets)}")
-    table = Table("comparison with the checkpoint", "")
-    table.add_row("real windows", str(made.parity.windows))
-    table.add_row("cosine, least and mean", f"{made.parity.cosine_min:.8f}  {made.parity.cosine_mean:.8f}")
-    table.add_row("largest difference", f"{made.parity.max_abs:.3g}")
-    for name, agreement in made.parity.top1_agreement.items():
-        table.add_row(f"same label, set {name}", f"{agreement:.2%}")
-    console.print(table)
+        write_repository(made.bundle, triton, plan=plan)
+    if json_output:
+        from aura_edge_export.report import as_json
+
+        typer.echo(as_json(made))
+    else:
+        from aura_edge_export.report import tell
+
+        tell(made, Console(markup=False, emoji=False))
+    if made.missing:
+        raise ParityError(
+            f"{made.bundle.path}: was written without {', '.join(made.missing)}: no form of it passed its gate; see what was tried above, or "
+            "with --json."
+        )
 
 
 @prototypes_app.command()
@@ -138,3 +174,8 @@ def _read_json(path: Path) -> object:
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}. Expected what `aura-edge evaluate --json` prints.") from error
     return found
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    """The parts of `fp32,int8`."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())

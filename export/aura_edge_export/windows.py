@@ -1,13 +1,14 @@
 """The real windows on which an export is compared, and those among them that may travel inside a bundle.
 
-`windows.safetensors` (or .npz): `windows` float32 (N, 6, n) in SI units, and where some may not be given to others `redistributable`
-(N,) of 0 and 1. Training writes it beside its checkpoint, from validation subjects.
+`windows.safetensors` (or .npz): `windows` float32 (N, 6, n) in SI units; where some may not be given to others `redistributable` (N,) of 0
+and 1; and where it is known what they show, for each data set `captions.<set>` int64 (N,), the number of each window's caption, -1 for
+none. Training writes it beside its checkpoint, from validation subjects.
 """
 
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from aura_edge.bundle import SignalSpec, read_tensors
 from aura_edge.errors import BundleError, InputError, ParityError
 
 FILE = "windows.safetensors"
+CAPTIONS = "captions."
+CALIBRATION_EVERY = 8
+"""One window of so many is for finding ranges of INT8, and is not compared on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +32,22 @@ class RealWindows:
     """(N, 6, n)."""
     redistributable: NDArray[np.bool_]
     """(N,)."""
+    captions: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """By data set: (N,) number of each window's caption, -1 for none."""
+
+    @property
+    def compared(self) -> NDArray[np.bool_]:
+        """(N,) those to compare on; all others are for calibration."""
+        ours: NDArray[np.bool_] = np.arange(len(self.samples)) % CALIBRATION_EVERY != 0
+        return ours
+
+    def split(self) -> tuple[RealWindows, RealWindows]:
+        """Those to find ranges with, and those to compare on: none is in both."""
+        return self._those(~self.compared), self._those(self.compared)
+
+    def _those(self, chosen: NDArray[np.bool_]) -> RealWindows:
+        captions = {name: known[chosen] for name, known in self.captions.items()}
+        return RealWindows(self.samples[chosen], self.redistributable[chosen], captions)
 
     def golden(self, count: int) -> NDArray[np.float32]:
         """At most `count` of the redistributable ones, spread over all of them. Raises `ParityError` where there is none."""
@@ -62,7 +82,15 @@ def load_windows(path: Path, signal: SignalSpec) -> RealWindows:
         raise InputError(
             f"{path}: redistributable has shape {mask.shape}, expected ({len(samples)},): one for each window."
         )
-    return RealWindows(samples, mask.astype(np.bool_))
+    captions = {name.removeprefix(CAPTIONS): known for name, known in tensors.items() if name.startswith(CAPTIONS)}
+    for name, known in captions.items():
+        if known.shape != (len(samples),) or known.dtype.kind not in "iu":
+            raise InputError(
+                f"{path}: {CAPTIONS}{name} is {known.dtype} of shape {known.shape}, expected whole numbers ({len(samples)},): one for each window."
+            )
+    return RealWindows(
+        samples, mask.astype(np.bool_), {name: known.astype(np.int64) for name, known in captions.items()}
+    )
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
