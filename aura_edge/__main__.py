@@ -22,6 +22,7 @@ COMMANDS = {
     "stream": ("aura_edge.commands.stream:app", "Turn a sensor, a recording or the demo into labels as it plays."),
     "record": ("aura_edge.commands.record:app", "Keep everything that a board sends, to be played again."),
     "devices": ("aura_edge.commands.devices:app", "List the serial ports, and what speaks on them."),
+    "doctor": ("aura_edge.commands.doctor:app", "Say what this machine can run, and how to add what is missing."),
     "simulate": ("aura_edge.commands.simulate:app", "Play a recording as a board on a pseudo terminal, with faults."),
     "bundle": ("aura_edge.commands.bundle:app", "Show or verify a bundle: a model with all that a device must know."),
     "train": ("aura_edge_train.commands:train_app", "Train an encoder as a recipe says."),

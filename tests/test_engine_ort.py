@@ -9,11 +9,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from aura_edge import bundle, testing
-from aura_edge.bundle import Bundle
+from aura_edge.bundle import Bundle, Variant
 from aura_edge.engines import open_engine, ort
 from aura_edge.engines.ort import open_ort
 from aura_edge.errors import BundleError, EngineError
@@ -222,15 +223,77 @@ def test_open_engine_opens_onnxruntime(tiny: Bundle, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("bogus", {}, "no engine 'bogus'; expected one of auto, ort, torch"),
+        ("bogus", {}, "no engine 'bogus'; expected one of auto, ort, openvino, torch"),
         ("torch", {}, "name the run folder with --checkpoint"),
+        ("torch-compiled", {}, "the torch-compiled engine runs a checkpoint"),
         ("torch", {"checkpoint": "x", "provider": "cuda"}, "the torch engine takes no execution provider"),
+        ("torch", {"checkpoint": "x", "precision": "int8"}, "runs a checkpoint in fp32, found --precision int8"),
     ],
 )
 def test_open_engine_says_what_is_wrong(tiny: Bundle, name: str, options: dict[str, str], message: str) -> None:
     """An unknown engine lists those there are; torch without a checkpoint says what it needs."""
     with pytest.raises(EngineError, match=message):
         open_engine(name, tiny, **options)
+
+
+def with_variants(tiny: Bundle, **batches: int | None) -> Bundle:
+    """The tiny bundle, and its model once more under other names of precisions, for these numbers of windows."""
+    pytest.importorskip("onnx", reason="onnx edits the graph; it comes with aura-edge[export]")
+    files = {name: (tiny.path / name).read_bytes() for name in tiny.manifest.files}
+    variants = {}
+    for name, batch in batches.items():
+        precision = name.replace("_", "-")
+        variants[precision] = Variant(f"encoder.{precision}.onnx", 1e-3, {}, batch=batch)
+
+        def fix(graph: Any, batch: int | None = batch) -> None:
+            for value in (*graph.input, *graph.output):
+                if batch is not None:
+                    value.type.tensor_type.shape.dim[0].dim_value = batch
+
+        files[f"encoder.{precision}.onnx"] = edited_model(fix)
+    return bundle.save(tiny.path, msgspec.structs.replace(tiny.manifest, variants=variants), files)
+
+
+def test_providers_keep_float32_and_what_takes_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No provider lowers the precision behind the bundle's back, and TensorRT's engines are kept in the user's cache directory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ort._provider_options("CPUExecutionProvider", 1) == {}
+    assert ort._provider_options("CUDAExecutionProvider", 1) == {"use_tf32": "0"}
+    assert ort._provider_options("OpenVINOExecutionProvider", 2)["precision"] == "FP32"
+    assert ort._provider_options("TensorrtExecutionProvider", 1)["trt_engine_cache_path"].startswith(str(tmp_path))
+
+
+def test_precision_is_that_of_the_bundle(tiny: Bundle) -> None:
+    """Each precision runs its own file, under its own digest; FP32 where none is named; one that is not there is said."""
+    made = with_variants(tiny, int8=None)
+    engine = open_engine("ort", made, precision="int8")
+    assert (engine.info.precision, engine.info.note) == ("int8", "")
+    assert engine.info.weights == made.manifest.files["encoder.int8.onnx"].sha256
+    assert open_engine("ort", made).info.precision == "fp32"
+    with pytest.raises(BundleError, match="has no fp16 model, only fp32, int8"):
+        open_engine("ort", made, precision="fp16")
+
+
+def test_fp16_on_a_cpu_is_said_to_be_fp32(tiny: Bundle) -> None:
+    """onnxruntime computes FP16 in FP32 there: whoever reads the numbers must know."""
+    assert (
+        "computes this FP16 model in FP32 on a CPU"
+        in open_ort(with_variants(tiny, fp16=None), precision="fp16").info.note
+    )
+
+
+def test_model_for_two_windows_takes_two(tiny: Bundle) -> None:
+    """A model of a fixed number of windows says so and takes no other; a graph of another number than the manifest says is refused."""
+    made = with_variants(tiny, fp32_batch2=2)
+    engine = open_ort(made, precision="fp32-batch2")
+    assert engine.info.max_batch == 2
+    assert np.array_equal(engine.embed(WINDOWS[:2]), open_ort(made).embed(WINDOWS[:2]))
+    with pytest.raises(EngineError, match="1 windows for a model that takes 2 at a time"):
+        engine.embed(WINDOWS[:1])
+    other = msgspec.structs.replace(made.manifest.variants["fp32-batch2"], batch=3)
+    manifest = msgspec.structs.replace(made.manifest, variants={"fp32-batch2": other})
+    with pytest.raises(EngineError, match=r"expected input imu float32 \(3, 6, 1000\)"):
+        open_ort(Bundle(made.path, manifest), precision="fp32-batch2")
 
 
 def test_engine_stays_small(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -86,6 +89,42 @@ def test_bad_requests_are_refused(run: Path, tmp_path: Path) -> None:
         open_torch(run, threads=0)
     with pytest.raises(BundleError, match="no checkpoint"):
         open_torch(tmp_path)
+
+
+def test_compiled_without_a_compiler_says_what_to_install(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch would end in a traceback of its own."""
+    monkeypatch.setenv("CXX", "a-compiler-that-nobody-has")
+    with pytest.raises(EngineError, match=r"a-compiler-that-nobody-has was not found.*sudo apt install g\+\+"):
+        open_torch(run, compiled=True)
+
+
+def test_compiler_that_fails_is_an_engine_error(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever torch's compiler raises, the error names the checkpoint and another engine."""
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setattr(torch, "compile", lambda encoder: lambda windows: 1 / 0)
+    with pytest.raises(EngineError, match=r"cannot compile the encoder of .*division by zero.*--engine torch"):
+        open_torch(run, compiled=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++, which is not installed")
+def test_compiled_gives_the_embeddings_of_the_encoder(run: Path, engine: TorchEngine, tmp_path: Path) -> None:
+    """Compiled at opening, and the same numbers; the info says that it is another engine. In a process of its own, for torch keeps what it
+    compiled, and the threads that did it."""
+    program = (
+        "import sys, numpy as np; from aura_edge.engines.torch import open_torch\n"
+        "engine = open_torch(sys.argv[1], compiled=True)\n"
+        "assert engine.info.name == 'torch-compiled'\n"
+        "np.save(sys.argv[3], engine.embed(np.load(sys.argv[2])))"
+    )
+    windows, vectors = tmp_path / "windows.npy", tmp_path / "vectors.npy"
+    np.save(windows, WINDOWS[:1])
+    compiling = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    environment = {**os.environ, **compiling, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", program, str(run), str(windows), str(vectors)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(vectors), engine.embed(WINDOWS[:1]), atol=1e-5)
 
 
 def of_bundle(tmp_path: Path, **training: str) -> bundles.Bundle:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aura_edge import engines
 from aura_edge.__main__ import main
 from aura_edge.commands.stream import Interruption
 from aura_edge.sources import open_source
@@ -144,9 +145,31 @@ def test_exactly_one_source_is_wanted(args: list[str], found: str, capsys: pytes
     assert found in message
 
 
+def test_engine_is_chosen_and_said(
+    bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` says in one line what it picked and why; precision, provider and threads reach the engine that is named."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    common = ("--synthetic", "--duration", "8", "--speed", "max", "--bundle", bundle, "--sink", "-")
+    assert stream(*common) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("auto: ")]
+    assert len(told) == 1
+    asked: list[dict[str, Any]] = []
+    real = engines.open_engine
+    monkeypatch.setattr(engines, "open_engine", lambda *a, **given: asked.append(given) or real(*a, **given))
+    assert stream(*common, "--engine", "ort", "--provider", "cpu", "--precision", "fp32", "--threads", "2") == 0
+    assert asked == [{"threads": 2, "provider": "cpu", "precision": "fp32", "checkpoint": None}]
+    captured = capsys.readouterr()
+    assert "auto" not in captured.err
+    assert json.loads(captured.out.splitlines()[-1])["engine"] == "ort on cpu (CPUExecutionProvider), fp32"
+    assert stream(*common, "--engine", "ort", "--precision", "int4") == 1
+    assert "has no int4 model, only fp32" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "args",
     [
+        ["--threads", "0"],
         ["--sink", "csv:out.csv"],
         ["--sink", "terminal", "--sink", "terminal"],
         ["--engine", "magic"],

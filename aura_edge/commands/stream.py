@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aura_edge.commands.options import BAUD_HELP, FORMAT_HELP, finite, known_format
+from aura_edge.commands.options import (
+    BAUD_HELP,
+    CHECKPOINT_HELP,
+    ENGINE_HELP,
+    FORMAT_HELP,
+    PRECISION_HELP,
+    PROVIDER_HELP,
+    THREADS_HELP,
+    finite,
+    known_engine,
+    known_format,
+)
 
 if TYPE_CHECKING:
     from aura_edge.bundle import Bundle
@@ -75,8 +86,11 @@ def stream(
             "Only these: 'ironing, climbing stairs', of the bundle's labels or its lexicon; semicolons between labels that hold commas.",
         ),
     ] = None,
-    engine: Annotated[str, _option("Model", "auto, ort or torch.")] = "auto",
-    checkpoint: Annotated[Path | None, _option("Model", "Run folder, for --engine torch.", metavar="FOLDER")] = None,
+    engine: Annotated[str, _option("Engine", ENGINE_HELP, callback=known_engine, metavar="NAME")] = "auto",
+    precision: Annotated[str | None, _option("Engine", PRECISION_HELP, metavar="NAME")] = None,
+    provider: Annotated[str | None, _option("Engine", PROVIDER_HELP, metavar="NAME")] = None,
+    threads: Annotated[int, _option("Engine", THREADS_HELP, min=1)] = 1,
+    checkpoint: Annotated[Path | None, _option("Engine", CHECKPOINT_HELP, metavar="FOLDER")] = None,
     hop: Annotated[
         float | None, _option("Model", "From one window to the next.", metavar="SECONDS", min=0.1, max=5.0)
     ] = None,
@@ -88,7 +102,7 @@ def stream(
 ) -> None:
     """Turn a sensor, a recording or the demo into labels as it plays; Ctrl-C ends it with a summary."""
     from aura_edge import bundle as bundles
-    from aura_edge.engines import ENGINES, open_engine
+    from aura_edge.engines import open_engine
     from aura_edge.pipeline import Pipeline
     from aura_edge.prototypes import load_for
     from aura_edge.sinks import FORMS, is_sink_url, open_sink
@@ -101,15 +115,21 @@ def stream(
         raise typer.BadParameter(f"{unknown[0]!r}: expected {FORMS}.", param_hint="--sink")
     if len(sinks) != len(set(sinks)):
         raise typer.BadParameter("the same one was given twice.", param_hint="--sink")
-    if engine not in ENGINES:
-        raise typer.BadParameter(f"{engine!r}: expected one of {', '.join(ENGINES)}.", param_hint="--engine")
 
     with ExitStack() as opened:
         interruption = opened.enter_context(Interruption())
         model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
         bundles.verify_files(model)
         known = _selected(model, prototypes, labels) if labels else load_for(model, prototypes)
-        running = opened.enter_context(closing(open_engine(engine, model, checkpoint=checkpoint)))
+        running = opened.enter_context(
+            closing(
+                open_engine(
+                    engine, model, threads=threads, provider=provider, checkpoint=checkpoint, precision=precision
+                )
+            )
+        )
+        if running.info.note:
+            typer.echo(running.info.note, err=True)
         source: Source = opened.enter_context(
             closing(
                 open_source(

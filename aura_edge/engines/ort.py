@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aura_edge.bundle import Bundle
+from aura_edge.bundle import FP32, Bundle
 from aura_edge.engines import EngineInfo, require_windows
 from aura_edge.errors import EngineError
+from aura_edge.user_cache import user_cache
 
 INPUT, OUTPUT = "imu", "embedding"
 
@@ -46,7 +47,7 @@ class OrtEngine:
         """(B, 6, n) float32 in SI units to (B, D) float32 of unit norm. Raises `EngineError` for any other type or shape."""
         if self._session is None:
             raise EngineError("this engine is closed. Open it again with open_engine().")
-        require_windows(windows, self._window_samples)
+        require_windows(windows, self._window_samples, batch=self.info.max_batch)
         try:
             (vectors,) = self._session.run([OUTPUT], {INPUT: windows})
         except _errors() as error:
@@ -66,17 +67,19 @@ class OrtEngine:
         self._session = None
 
 
-def open_ort(bundle: Bundle, *, threads: int = 1, provider: str | None = None) -> OrtEngine:
-    """A session on the bundle's model, on the CPU unless `provider` (a key of `PROVIDERS`, or onnxruntime's own name) says otherwise.
+def open_ort(bundle: Bundle, *, threads: int = 1, provider: str | None = None, precision: str = FP32) -> OrtEngine:
+    """A session on the bundle's model of this `precision`, on the CPU unless `provider` (a key of `PROVIDERS`, or onnxruntime's own name)
+    says otherwise.
 
     Raises `EngineError` where onnxruntime has no such provider, falls back from it, or cannot run the model, and `BundleError` where the
-    model is not the one that the manifest names.
+    bundle has no such precision, or the model is not the one that the manifest names.
     """
     if threads < 1:
         raise EngineError(f"{threads} threads; expected 1 or more.")
-    ort = _onnxruntime()
+    ort = import_onnxruntime()
     wanted = _available(ort, provider or "cpu")
-    path, content = bundle.model_path, bundle.read(bundle.manifest.model)
+    file, _ = bundle.model(precision)
+    path, content = bundle.file(file), bundle.read(file)
     try:
         session = ort.InferenceSession(
             content, _options(ort, threads), providers=[wanted], provider_options=[_provider_options(wanted, threads)]
@@ -88,14 +91,15 @@ def open_ort(bundle: Bundle, *, threads: int = 1, provider: str | None = None) -
         ) from error
     session.disable_fallback()
     provider_in_force = _running(session, wanted)
-    _check_interface(session, bundle)
+    _check_interface(session, bundle, precision)
     info = EngineInfo(
         name="ort",
         device=f"{DEVICES.get(wanted, wanted.removesuffix('ExecutionProvider').lower())} ({provider_in_force})",
-        precision=session.get_modelmeta().custom_metadata_map.get("precision", "unstated"),
-        max_batch=None,
-        weights=bundle.model_digest,
+        precision=precision,
+        max_batch=bundle.batch(precision),
+        weights=bundle.manifest.files[file].sha256,
         threads=threads,
+        note=_note(precision, wanted),
     )
     manifest = bundle.manifest
     return OrtEngine(
@@ -103,7 +107,7 @@ def open_ort(bundle: Bundle, *, threads: int = 1, provider: str | None = None) -
     )
 
 
-def _onnxruntime() -> ModuleType:
+def import_onnxruntime() -> ModuleType:
     # Its builds report their use unless told not to: by this on Linux, before the import, for they write a device id and look up
     # their server right then; by the call on Windows.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -182,23 +186,38 @@ def _provider_options(wanted: str, threads: int) -> dict[str, str]:
     if wanted == "OpenVINOExecutionProvider":
         # Left to itself it computes in bfloat16 where the CPU can, and the golden vectors no longer hold.
         return {"device_type": "CPU", "precision": "FP32", "num_of_threads": str(threads)}
+    if wanted == "CUDAExecutionProvider":
+        # Left to itself it multiplies float32 in TensorFloat-32, with 10 bits, where the GPU can.
+        return {"use_tf32": "0"}
+    if wanted == "TensorrtExecutionProvider":
+        # Building takes up to minutes, at every start if it is not kept; what is kept is named after library and GPU.
+        kept = str(user_cache() / "onnxruntime-tensorrt")
+        return {"trt_engine_cache_enable": "1", "trt_timing_cache_enable": "1", "trt_engine_cache_path": kept}
     return {}
 
 
-def _check_interface(session: Any, bundle: Bundle) -> None:
-    """The graph must take and give what the bundle's contract says, for any number of windows."""
+def _check_interface(session: Any, bundle: Bundle, precision: str) -> None:
+    """The graph must take and give what the bundle's contract says, for any number of windows, or the one that the manifest names."""
     samples, dimension = bundle.manifest.signal.window_samples, bundle.manifest.text_space.dimension
+    batch = bundle.batch(precision)
     found = [(x.name, x.type, list(x.shape)) for x in (*session.get_inputs(), *session.get_outputs())]
     expected = [(INPUT, "tensor(float)", [6, samples]), (OUTPUT, "tensor(float)", [dimension])]
     fits = len(found) == 2 and all(
-        (name, kind, shape[1:]) == want and not isinstance(shape[0], int)
+        (name, kind, shape[1:]) == want and (shape[0] if isinstance(shape[0], int) else None) == batch
         for (name, kind, shape), want in zip(found, expected, strict=True)
     )
     if not fits:
         raise EngineError(
-            f"{bundle.model_path}: the graph has {found}; expected input {INPUT} float32 (batch, 6, {samples}) and output {OUTPUT} "
-            f"float32 (batch, {dimension}). Export the bundle again."
+            f"{bundle.file(bundle.model(precision)[0])}: the graph has {found}; expected input {INPUT} float32 "
+            f"({batch or 'batch'}, 6, {samples}) and output {OUTPUT} float32 ({batch or 'batch'}, {dimension}). Export the bundle again."
         )
+
+
+def _note(precision: str, wanted: str) -> str:
+    """Where the arithmetic is another than the graph's."""
+    if precision.startswith("fp16") and wanted == "CPUExecutionProvider":
+        return "onnxruntime computes this FP16 model in FP32 on a CPU: no faster than fp32, and no proof of FP16"
+    return ""
 
 
 def _errors() -> tuple[type[Exception], ...]:

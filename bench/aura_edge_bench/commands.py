@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aura_edge.commands.options import CHECKPOINT_HELP, ENGINES, PRECISION_HELP, PROVIDER_HELP, known_engine
+
 bench_app = typer.Typer(add_completion=False)
 
 
@@ -14,14 +16,16 @@ bench_app = typer.Typer(add_completion=False)
 def bench(
     bundle: Annotated[Path | None, typer.Option(help="The bundle to measure (default: the demo's).")] = None,
     engine: Annotated[
-        list[str] | None, typer.Option("--engine", help="Engine to time; may be repeated (default: ort and torch).")
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            help=f"Engine to time: {', '.join(ENGINES)}; may be repeated (default: ort and torch).",
+            callback=lambda names: names and [known_engine(name) for name in names],
+        ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Run folder that the bundle was exported from, which the torch engine needs.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(help="Execution provider of onnxruntime: cpu, cuda, openvino, ...")
-    ] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION_HELP)] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
+    provider: Annotated[str | None, typer.Option(help=PROVIDER_HELP)] = None,
     windows: Annotated[
         Path | None, typer.Option(help="Real windows, .safetensors or .npz (default: the bundle's golden ones).")
     ] = None,
@@ -55,6 +59,7 @@ def bench(
             tuple(dict.fromkeys(engine or ("ort", "torch"))),
             checkpoint=checkpoint,
             provider=provider,
+            precision=precision,
             windows=given,
             rounds=rounds,
             batch=batch,

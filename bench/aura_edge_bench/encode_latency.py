@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aura_edge import bundle as bundles
 from aura_edge.bundle import Bundle
 from aura_edge.engines import Engine, open_engine
+from aura_edge.engines.proof import prove
 from aura_edge.errors import AuraEdgeError, EngineError
 from aura_edge_bench.comparison import Comparison, Latency, compare, summarise
 from aura_edge_bench.interleaving import measure
@@ -69,6 +70,7 @@ def encode_latency(
     *,
     checkpoint: Path | None = None,
     provider: str | None = None,
+    precision: str | None = None,
     windows: NDArray[np.float32] | None = None,
     rounds: int = 500,
     batch: int = 1,
@@ -88,9 +90,12 @@ def encode_latency(
         for name in names:
             try:
                 own = provider if name == "ort" else None
-                engine = open_engine(name, opened, threads=threads, provider=own, checkpoint=checkpoint)
+                wanted = None if name.startswith("torch") else precision  # a checkpoint runs as it was trained
+                engine = open_engine(
+                    name, opened, threads=threads, provider=own, checkpoint=checkpoint, precision=wanted
+                )
                 running[name] = engine
-                difference = bundles.verify(opened, engine.embed).golden_max_abs
+                difference = prove(opened, engine).golden_max_abs
             except AuraEdgeError as error:
                 rows[name] = EngineResult(name, unavailable=str(error))
                 if name in running:

@@ -142,7 +142,7 @@ def open_candidate(path: Path, *, threads: int = 1) -> Candidate:
 
     opened = load(path)
     verify_files(opened)
-    return of_bundle(opened, open_engine("auto", opened, threads=threads))
+    return of_bundle(opened, open_engine("ort", opened, threads=threads))
 
 
 def sets_of(candidate: Candidate) -> list[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aura_edge.commands.options import ENGINE_HELP, PRECISION_HELP, known_engine
+
 if TYPE_CHECKING:
     from aura_edge_train.evaluation.candidates import Candidate
 
@@ -54,7 +56,10 @@ def evaluate(
         list[Path] | None,
         _option(WHAT, "Another run or bundle, in the same tables; may be repeated.", "--compare", metavar="FOLDER"),
     ] = None,
-    engine: Annotated[str, _option(WHAT, "Of the bundle: auto, ort or torch.", "--engine")] = "auto",
+    engine: Annotated[
+        str | None, _option(WHAT, f"{ENGINE_HELP} (default: ort)", "--engine", callback=known_engine)
+    ] = None,
+    precision: Annotated[str | None, _option(WHAT, f"Of the bundle: {PRECISION_HELP}", "--precision")] = None,
     checkpoint: Annotated[
         Path | None,
         _option(
@@ -144,8 +149,10 @@ def evaluate(
             f"{split!r}: probes and fine-tuning learn from training people and choose by validation people; only test is left.",
             param_hint="--split",
         )
-    if run is not None and (bundle is not None or checkpoint is not None or engine not in ("auto", "torch")):
-        raise typer.BadParameter("a run is measured by torch as it is: leave out --bundle, --checkpoint and --engine.")
+    if run is not None and (bundle or checkpoint or precision or engine not in (None, "torch")):
+        raise typer.BadParameter(
+            "a run is measured by torch as it is: leave out --bundle, --checkpoint, --engine and --precision."
+        )
     plan = Plan(
         split=SPLITS[split],
         conditions=Conditions(rotation_seed=rotate, rate_hz=rate_hz, noise_m_s2=noise),
@@ -163,7 +170,7 @@ def evaluate(
     home = cache or default_cache()
     spaces = Spaces(home, name=text_tower or None, download=download, console=console)
     with ExitStack() as opened:
-        candidates = [_first(run, bundle, engine, checkpoint, used)]
+        candidates = [_first(run, bundle, engine or "ort", precision, checkpoint, used)]
         opened.callback(candidates[0].close)
         for path in compare or ():
             other = open_candidate(path, threads=used)
@@ -197,7 +204,9 @@ def evaluate(
     show(found, Console(markup=False, emoji=False))
 
 
-def _first(run: Path | None, bundle: Path | None, engine: str, checkpoint: Path | None, threads: int) -> Candidate:
+def _first(
+    run: Path | None, bundle: Path | None, engine: str, precision: str | None, checkpoint: Path | None, threads: int
+) -> Candidate:
     """What is measured, as opposed to what it is compared with."""
     from aura_edge.bundle import load, verify_files
     from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
@@ -208,7 +217,8 @@ def _first(run: Path | None, bundle: Path | None, engine: str, checkpoint: Path 
         return of_run(run, threads=threads)
     opened = load(bundle or demo_file(DEMO_BUNDLE))
     verify_files(opened)
-    return of_bundle(opened, open_engine(engine, opened, threads=threads, checkpoint=checkpoint), run=checkpoint)
+    running = open_engine(engine, opened, threads=threads, checkpoint=checkpoint, precision=precision)
+    return of_bundle(opened, running, run=checkpoint)
 
 
 def _shots(text: str) -> tuple[int, ...]:
