@@ -51,20 +51,22 @@ def probabilities(cosines: NDArray[np.floating[Any]], temperature: float) -> NDA
     return shares
 
 
+def require_answerable(labels: Sequence[str]) -> None:
+    """Raise `BundleError` for labels that the classifier itself answers."""
+    if reserved := {UNKNOWN, STILL} & set(labels):
+        raise BundleError(
+            f"label {sorted(reserved)[0]!r} is what the classifier itself answers; name the activity otherwise."
+        )
+
+
 class Classifier:
     """Follows one stream of windows, in order."""
 
     def __init__(self, spec: DecisionSpec, labels: Sequence[str], *, trained: Sequence[str] = ()) -> None:
         """`trained` are the labels that the encoder has met: they are lowered by `seen_bias` where others compete."""
-        reserved = {UNKNOWN, STILL} & set(labels)
-        if reserved:
-            raise BundleError(
-                f"label {sorted(reserved)[0]!r} is what the classifier itself answers; name the activity otherwise."
-            )
         self._spec = spec
-        self._labels = tuple(labels)
-        met = np.array([label in set(trained) for label in labels])
-        self._lowered = np.where(met & ~met.all(), spec.seen_bias, 0.0)
+        self._trained = frozenset(trained)
+        self._take(labels)
         self._last: Window | None = None
         self._in_force: tuple[str, State] | None = None
         self._since_ns = 0
@@ -73,6 +75,24 @@ class Classifier:
         self._smooth: NDArray[np.float64] | None = None
         self._score_sum = 0.0
         self._score_count = 0
+
+    def relabel(self, labels: Sequence[str]) -> tuple[Event, ...]:
+        """Answer with these labels from the next window on. Probabilities among other labels say nothing of these: the smoothing starts
+        anew, and what is in force ends where the last window did. `still` goes on: it was decided without labels.
+        """
+        self._take(labels)
+        self._smooth = self._challenger = None
+        if self._in_force is None or self._last is None or self._in_force[1] == "still":
+            return ()
+        end = self._end(self._last.t1_ns, self._last.host_ns)
+        self._in_force = None
+        return (end,)
+
+    def _take(self, labels: Sequence[str]) -> None:
+        require_answerable(labels)
+        self._labels = tuple(labels)
+        met = np.array([label in self._trained for label in labels])
+        self._lowered = np.where(met & ~met.all(), self._spec.seen_bias, 0.0)
 
     def is_still(self, window: Window) -> bool:
         """Whether the sensor rests: no encoder needs to be asked then."""

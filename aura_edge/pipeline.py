@@ -9,23 +9,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 
 from aura_edge.bundle import Manifest
-from aura_edge.classify import Classifier, Decision
+from aura_edge.classify import Classifier, Decision, require_answerable
 from aura_edge.diagnosis import Diagnosis
 from aura_edge.engines import Engine
 from aura_edge.errors import AuraEdgeError, EngineError, InputError, SinkError, TextSpaceError, TooShortError
 from aura_edge.latency import Histogram
 from aura_edge.prototypes import Prototypes
 from aura_edge.resample import Resampler
-from aura_edge.sinks import Sink
+from aura_edge.sinks import ProgressWatcher, SignalWatcher, Sink
 from aura_edge.sources import LiveSource, Source
-from aura_edge.types import ClockReading, Event, GridBlock, ImuChunk, Prediction, Summary, Window
+from aura_edge.types import NS_PER_S, ClockReading, Event, GridBlock, ImuChunk, Prediction, Summary, Window
 from aura_edge.window import Windower
 
 STAGES = ("resample", "window", "encode", "classify", "total", "sink")
+PROGRESS_NS = NS_PER_S
+"""Those who watch the progress are told this often, by this computer's clock."""
 
 REMEDIES = {
     "gap": "So many gaps mean that the sampling rate or the unit of the timestamps is not what was declared (--rate-hz, --units).",
@@ -58,18 +60,17 @@ class Pipeline:
     ) -> None:
         """`hop_s` defaults to the manifest's; `flush` gives a last window aligned with the end. Raises `TextSpaceError` when the
         prototypes live in another text space than the encoder."""
-        if prototypes.text_space != manifest.text_space:
-            raise TextSpaceError(
-                f"prototypes of {prototypes.text_space.tower} ({prototypes.text_space.dimension}-d) with an encoder of "
-                f"{manifest.text_space.tower} ({manifest.text_space.dimension}-d): embed the labels with the encoder's own "
-                "tower (aura-edge prototypes)."
-            )
+        _require_same_space(prototypes, manifest)
         if manifest.signal.gravity_included and not source.info.gravity_included:
             raise InputError(
                 f"{source.info.name}: gravity was taken out of its acceleration, and {manifest.name} was trained with it. Record plain, not "
                 "linear, acceleration."
             )
         self._source, self._engine, self._prototypes, self._sinks = source, engine, prototypes, list(sinks)
+        self._signal_watchers = [sink for sink in sinks if isinstance(sink, SignalWatcher)]
+        self._progress_watchers = [sink for sink in sinks if isinstance(sink, ProgressWatcher)]
+        self._manifest = manifest
+        self._wanted: deque[Prototypes] = deque(maxlen=1)  # of several that nobody has taken, the newest counts
         info, signal = source.info, manifest.signal
         self._resampler = Resampler(
             info.rate_hz, signal.rate_hz, acc_range_m_s2=info.acc_range_m_s2, gyro_range_rad_s=info.gyro_range_rad_s
@@ -88,6 +89,20 @@ class Pipeline:
         self._windows = self._skipped = 0
         self._stopped = False
         self._device_clock: ClockReading | None = None
+        self._told_ns = clock_ns()
+
+    @property
+    def prototypes(self) -> Prototypes:
+        """The set in force."""
+        return self._prototypes
+
+    def relabel(self, prototypes: Prototypes) -> None:
+        """From the next window on, answer with this set; whole, between two windows, and at once for the caller. May be called from
+        any thread. What is open ends, but for `still`, which knows no labels. Raises `TextSpaceError` for a set of another text space,
+        `BundleError` for a label that the classifier keeps for itself; the set in force stays then."""
+        _require_same_space(prototypes, self._manifest)
+        require_answerable(prototypes.labels)
+        self._wanted.append(prototypes)
 
     def stop(self) -> None:
         """End the run early and orderly; may be called from a signal handler or another thread."""
@@ -157,6 +172,7 @@ class Pipeline:
             self._skipped += len(windows) - 1
             windows = windows[-1:]
         for window in windows:
+            self._take_wanted()
             for note in self._diagnose(window):
                 _log.warning("%s: %s", self._source.info.name, note)
             start_ns = self._clock_ns()
@@ -176,6 +192,22 @@ class Pipeline:
         if chunk is None:
             for event in self._classifier.finish():
                 self._send(event)
+        self._show(blocks)  # after the labels, which are what is waited for
+
+    def _take_wanted(self) -> None:
+        if self._wanted:
+            self._prototypes = self._wanted.popleft()
+            for event in self._classifier.relabel(self._prototypes.labels):
+                self._send(event)
+
+    def _show(self, blocks: list[GridBlock]) -> None:
+        for watcher in self._signal_watchers:
+            for block in blocks:
+                watcher.watch(block)
+        if self._progress_watchers and (now_ns := self._clock_ns()) - self._told_ns >= PROGRESS_NS:
+            self._told_ns, summary = now_ns, self.summary()
+            for follower in self._progress_watchers:
+                follower.progress(summary)
 
     def _diagnose(self, window: Window) -> list[str]:
         notes = self._diagnosis.see(window)
@@ -253,4 +285,13 @@ class Pipeline:
             f"{summary.source}: not one whole window. A window needs {self._windower.length} samples at {self._resampler.rate_hz:g} Hz "
             f"({self._windower.length / self._resampler.rate_hz:g} s) without a gap; found: {counted or 'no samples'}. "
             f"{' '.join((remedy, *(f'Note: {note}.' for note in summary.notes)))}"
+        )
+
+
+def _require_same_space(prototypes: Prototypes, manifest: Manifest) -> None:
+    found, expected = prototypes.text_space, manifest.text_space
+    if found != expected:
+        raise TextSpaceError(
+            f"prototypes of {found.tower} ({found.dimension}-d) with an encoder of {expected.tower} ({expected.dimension}-d): embed the "
+            "labels with the encoder's own tower (aura-edge prototypes)."
         )

@@ -27,6 +27,57 @@ DATA = {
     "aura_edge/data/demo_recording.md",
     "aura_edge/data/demo_recording.npz",
     "aura_edge/data/tiny.onnx",
+    *(
+        f"aura_edge/kernels/{name}"
+        for name in (
+            "attention_block.cu",
+            "attention_block.cuh",
+            "attention_fused.cu",
+            "attention_fused.cuh",
+            "attention_naive.cu",
+            "attention_naive.cuh",
+            "attention_plugin.cu",
+            "encoder.cu",
+            "encoder.cuh",
+            "encoder_head.inl",
+            "encoder_layer.inl",
+            "encoder_shape.cuh",
+            "encoder_stem.inl",
+            "encoder_tiles.inl",
+            "encoder_vectors.inl",
+            "primitives.cuh",
+            "emulator/attention.hpp",
+            "emulator/attention_block.cpp",
+            "emulator/attention_fused.cpp",
+            "emulator/attention_naive.cpp",
+            "emulator/context.hpp",
+            "emulator/encoder.cpp",
+            "emulator/fibres.hpp",
+            "emulator/primitives.hpp",
+            "plugin/CMakeLists.txt",
+            "plugin/fused_mha_launch.cu",
+            "plugin/fused_mha_launch.h",
+            "plugin/fused_mha_plugin.cpp",
+        )
+    ),
+    *(
+        f"aura_edge/sinks/web/page/{name}"
+        for name in (
+            "icon.svg",
+            "index.html",
+            "page.css",
+            "page.js",
+            "panels.js",
+            "signal.js",
+            "timeline.js",
+            "vendor/uPlot-LICENSE.txt",
+            "vendor/uPlot.iife.min.js",
+            "vendor/uPlot.min.css",
+        )
+    ),
+    "aura_edge_bench/suites/ablation.toml",
+    "aura_edge_bench/suites/cross-data.toml",
+    "aura_edge_bench/suites/encoders.toml",
     "aura_edge_export/lexicon_phrases.txt",
     "aura_edge_train/datasets/captions.json",
     "aura_edge_train/datasets/captions_utd_mhad.json",
@@ -35,11 +86,27 @@ DATA = {
     "aura_edge_train/recipes/clip-vit-b-32.toml",
     "aura_edge_train/recipes/demo.toml",
     "aura_edge_train/recipes/imu2clip-ego4d.toml",
+    "aura_edge_train/recipes/sisfall.toml",
     "aura_edge_train/recipes/tiny.toml",
     "aura_edge_train/recipes/utd-mhad.toml",
 }
 """All that ships beside the sources: nobody's recordings get in unseen."""
-HEAVY = {"torch", "onnxruntime", "onnx", "scipy", "sklearn", "pyarrow", "tokenizers", "projectaria_tools"}
+HEAVY = {
+    "torch",
+    "openvino",
+    "duckdb",
+    "lancedb",
+    "httpx",
+    "starlette",
+    "uvicorn",
+    "onnxruntime",
+    "onnx",
+    "scipy",
+    "sklearn",
+    "pyarrow",
+    "tokenizers",
+    "projectaria_tools",
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aura_edge.commands.live import CONTROL_HELP, LABELS_FILE_HELP, WEB_HELP, WebMayStandAlone
 from aura_edge.commands.options import (
     BAUD_HELP,
     CHECKPOINT_HELP,
@@ -41,7 +42,7 @@ def _option(panel: str | None, text: str, *names: str, **settings: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
 
 
-@app.command()
+@app.command(cls=WebMayStandAlone)
 def stream(
     device: Annotated[
         str | None, _option("Source", "Follow a board: /dev/ttyUSB0, or any URL of pyserial.", metavar="PORT")
@@ -95,22 +96,32 @@ def stream(
         float | None, _option("Model", "From one window to the next.", metavar="SECONDS", min=0.1, max=5.0)
     ] = None,
     flush: Annotated[bool, _option("Model", "Also a last window that ends with the recording.", "--flush")] = False,
+    web: Annotated[str | None, _option("Live", WEB_HELP, metavar="[HOST:PORT]")] = None,
+    labels_file: Annotated[Path | None, _option("Live", LABELS_FILE_HELP, metavar="FILE")] = None,
+    control: Annotated[Path | None, _option("Live", CONTROL_HELP, metavar="PATH")] = None,
+    diary: Annotated[
+        Path | None, _option(None, "Keep what happens in a diary, which is added to at each run.", metavar="FILE")
+    ] = None,
     sink: Annotated[
         list[str] | None,
-        _option(None, "terminal, jsonl:PATH, or - for JSON lines on standard output; may be repeated."),
+        _option(
+            None,
+            "terminal, jsonl:PATH, - for JSON lines on standard output, mqtt://HOST, prometheus:PORT; may be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Turn a sensor, a recording or the demo into labels as it plays; Ctrl-C ends it with a summary."""
     from aura_edge import bundle as bundles
+    from aura_edge.commands.live import accept_edits, editable, open_web
     from aura_edge.engines import open_engine
     from aura_edge.pipeline import Pipeline
     from aura_edge.prototypes import load_for
-    from aura_edge.sinks import FORMS, is_sink_url, open_sink
+    from aura_edge.sinks import FORMS, Sink, is_sink_url, open_sink
     from aura_edge.sources import Source, SpokenTo, open_source
     from aura_edge.sources.duration import FirstSeconds
 
     url = _source_url({"--device": device, "--replay": replay, "--vrs": vrs, "--synthetic": synthetic, "--demo": demo})
-    sinks = sink or ["terminal"]
+    sinks = [*(sink or ["terminal"]), *([f"diary:{diary}"] if diary else [])]
     if unknown := [name for name in sinks if not is_sink_url(name)]:
         raise typer.BadParameter(f"{unknown[0]!r}: expected {FORMS}.", param_hint="--sink")
     if len(sinks) != len(set(sinks)):
@@ -121,6 +132,7 @@ def stream(
         model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
         bundles.verify_files(model)
         known = _selected(model, prototypes, labels) if labels else load_for(model, prototypes)
+        edited = editable(model, known, prototypes, labels_file)
         running = opened.enter_context(
             closing(
                 open_engine(
@@ -156,10 +168,15 @@ def stream(
         if duration is not None:
             source = FirstSeconds(source, duration)
         title = f"{source.info.name} through {model.manifest.name}, {running.info.name} on {running.info.device}"
-        outputs = [
+        # The page first: its address is said before a terminal sink draws.
+        outputs: list[Sink] = (
+            [] if web is None else [opened.enter_context(closing(open_web(web, title, model, edited)))]
+        )
+        outputs += [
             opened.enter_context(closing(open_sink(name, title=title, to_stderr="-" in sinks))) for name in sinks
         ]
         pipeline = Pipeline(source, running, known, model.manifest, outputs, hop_s=hop, flush=flush)
+        accept_edits(opened, edited, pipeline.relabel, labels_file, control)
         interruption.stops(pipeline.stop)
         pipeline.run()
 
