@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="encoders are torch modules; it comes with aura-edge[train]")
 
 from aura_edge import encoders, testing  # noqa: E402
-from aura_edge.encoders import checkpoint  # noqa: E402
+from aura_edge.encoders import checkpoint, stems  # noqa: E402
 from aura_edge.encoders.frame import invariants, length, up_direction  # noqa: E402
 from aura_edge.errors import BundleError  # noqa: E402
 from aura_edge.manifest import EncoderSpec, TextSpace  # noqa: E402
@@ -145,6 +146,48 @@ def test_bfloat16_training_agrees_with_fp32() -> None:
             rough = encoder(given)
     assert rough.dtype == torch.float32
     assert (exact * rough).sum(1).min() > 0.99
+
+
+def test_products_of_vectors_keep_their_precision_on_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autocast is switched off for them where it is on for the device that the window is on: meta stands in for a GPU."""
+    contexts: list[tuple[str, bool]] = []
+
+    def autocast(kind: str, enabled: bool) -> Any:
+        contexts.append((kind, enabled))
+        return nullcontext()
+
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: kind == "meta")
+    monkeypatch.setattr(torch, "autocast", autocast)
+    stem = stems.VectorStem(8, 4, 40, 20)
+    stem.to("meta")(*(torch.zeros(2, 3, n, device="meta") for n in (1000, 1000, 1)))
+    assert contexts == [("meta", False)]
+
+
+@pytest.mark.parametrize("stride", [20, 50, 500])
+def test_any_token_may_be_hidden(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stretch of at most a fifth in as many windows as asked for, the last token as often as the first; none of two tokens."""
+    encoder, seen = make(SMALL | {"token_mask": 0.75, "stride": stride, "patch": stride}).train(), []
+    encode = encoder.encode
+
+    def look(given: Any, hidden: Any, instead: Any) -> Any:
+        seen.append(hidden)
+        return encode(given, hidden, instead)
+
+    monkeypatch.setattr(encoder, "encode", look)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for _ in range(20):
+            encoder(torch.ones(256, 6, 1000))
+    hidden = torch.cat(seen).int()
+    longest = encoder.tokens // 5
+    starts = (torch.cat([torch.zeros(len(hidden), 1), hidden], 1).diff() == 1).sum(1)
+    assert int(starts.max()) == min(1, longest)
+    assert int(hidden.sum(1).max()) == longest
+    if longest:
+        assert float((starts == 1).float().mean()) == pytest.approx(0.75, abs=0.03)
+        share = hidden.float().mean(0)
+        assert float(share[0]) == pytest.approx(float(share[-1]), rel=0.3)
+        assert float(share.min()) > 0.01
 
 
 def test_spec_says_every_option() -> None:

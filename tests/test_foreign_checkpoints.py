@@ -252,6 +252,7 @@ def without(tensors: dict[str, Any], name: str) -> dict[str, Any]:
         ({}, {"gru_axis": "channel", "pool": "adaptive"}, "Say window_samples.*250, at 50 Hz"),
         ({}, STATED | {"window_samples": 250}, "lengths that do: 978 to 1004"),
         ({}, STATED | {"gru_axis": "both"}, "gru_axis"),
+        ({}, STATED | {"heads": 4}, "leave heads out"),
         ({}, STATED | {"family": "primus2"}, "expected one of imu2clip, aura-mfm, primus"),
         ({}, STATED | {"tower": "audio"}, "one of imu, mocap"),
         ({}, STATED | {"tower": "mocap"}, "has shape|lacks"),
@@ -445,3 +446,33 @@ def test_checkpoint_is_taken_over_by_a_command(tmp_path: Path) -> None:
     header = checkpoint.load(tmp_path / "run").header
     assert header.training["imported"]["variant"] == {"gru_axis": "channel", "pool": "max"}
     assert [caption.key for caption in header.captions["made-up"]] == ["walking", "shaking", "spinning"]
+
+
+def test_heads_that_no_tensor_shows_are_said_to_the_command(tmp_path: Path) -> None:
+    """A Transformer of a size that nobody published is refused with the option, and taken over with it."""
+    import tiny_clip
+    from typer.testing import CliRunner
+
+    from aura_edge_train.commands import import_app
+
+    tiny_clip.register(tmp_path)
+    tower = f"open_clip:{tiny_clip.MODEL}:{tiny_clip.save(tmp_path / 'clip.safetensors')}"
+    path = saved(tmp_path / "src.pt", transformer(24, 2, 6, 100, 10, tiny_clip.DIMENSION))
+    common = [str(path), "-o", str(tmp_path / "run"), "--family", "aura-mfm", "--set", "made-up", "--text-tower", tower]
+    with pytest.raises(BundleError, match="--heads"):
+        CliRunner().invoke(import_app, common, catch_exceptions=False)
+    assert CliRunner().invoke(import_app, [*common, "--heads", "3"], catch_exceptions=False).exit_code == 0
+    assert checkpoint.load(tmp_path / "run").header.training["imported"]["variant"] == {"heads": 3}
+
+
+@pytest.mark.parametrize("there", [checkpoint.HEADER, "state.safetensors", "pretraining.safetensors"])
+def test_import_replaces_nothing(tmp_path: Path, there: str) -> None:
+    """A folder with an encoder, or with a run that has none yet, is refused and stays as it is."""
+    path = saved(tmp_path / "x.pt", state_of(imu_stack(512), "net."))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / there).write_text("of somebody")
+    with pytest.raises(BundleError, match=f"already .{there}.*another folder"):
+        import_checkpoint(
+            path, tmp_path / "run", family="imu2clip", name="x", text_space=CLIP, captions=CAPTIONS, **STATED
+        )
+    assert [(file.name, file.read_text()) for file in (tmp_path / "run").iterdir()] == [(there, "of somebody")]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from aura_edge.errors import RecipeError
 from aura_edge_train import cached_gradients
-from aura_edge_train.alignment import Alignment, Embedded, Loss, Pair, PairLoss
+from aura_edge_train.alignment import Alignment, Embedded, Loss, Pair
 
 LOSSES: tuple[Loss, ...] = ("infonce", "siglip", "triplet", "mse")
 
@@ -116,11 +116,24 @@ def test_every_pair_counts_by_its_weight_and_learns_its_own_temperature() -> Non
     assert alignment.temperatures == pytest.approx({"imu-text": 0.07, "imu-mocap": 0.2, "imu-video": 0.07}, rel=1e-5)
 
 
-def test_temperature_is_clamped() -> None:
-    module = PairLoss(Pair(("imu", "text"), lowest_temperature=0.05))
+@pytest.mark.parametrize("loss", ["infonce", "siglip"])
+def test_temperature_that_fell_too_low_is_held_and_rises_again(loss: Loss) -> None:
+    """Where nothing is found, a higher one costs less: clamped inside the loss it would have no gradient, and stay for good."""
+    alignment = Alignment(
+        (Pair(("imu", "text"), loss=loss, lowest_temperature=0.05), Pair(("imu", "mocap"), loss="mse"))
+    )
+    module = alignment.losses[0]
     with torch.no_grad():
         module.log_scale.fill_(9.0)
+    alignment.hold_temperatures()
     assert float(module.scale.detach()) == pytest.approx(20)
+    optimiser = torch.optim.Adam([module.log_scale], lr=0.01)
+    for _ in range(20):
+        optimiser.zero_grad()
+        torch.autograd.backward(module(vectors(8), -vectors(8), torch.eye(8, dtype=torch.bool)))
+        optimiser.step()
+        alignment.hold_temperatures()
+    assert float(module.scale.detach()) < 18
 
 
 @pytest.mark.parametrize("other", [("imu", "text"), ("text", "imu")])
@@ -199,6 +212,7 @@ def test_two_processes_give_the_gradients_of_the_joined_batch(tmp_path: Path) ->
     assert len(expected) == 7
     for rank in (0, 1):
         found = load_file(tmp_path / f"{rank}.safetensors")
+        assert float(found.pop("agreed")) == 3.5, "what the first process said"
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
             assert torch.allclose(found[name], gradient, atol=1e-6), name

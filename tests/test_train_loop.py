@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from safetensors.numpy import load_file
 torch = pytest.importorskip("torch", reason="training needs it; it comes with aura-edge[train]")
 pytest.importorskip("sklearn", reason="validation scores need it; it comes with aura-edge[train]")
 
-from aura_edge import testing  # noqa: E402
+from aura_edge import encoders, testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import RecipeError  # noqa: E402
-from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import corpus, learner, loop, provenance, recipe, running, state  # noqa: E402
+from aura_edge.manifest import DecisionSpec, SignalSpec  # noqa: E402
+from aura_edge_train import corpus, learner, loop, pretraining, provenance, recipe, running, state  # noqa: E402
 from aura_edge_train.datasets.made_up import MADE_UP  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.evaluation import zero_shot  # noqa: E402
@@ -95,8 +96,12 @@ def test_a_run_leaves_what_it_says(store: Store, tmp_path: Path) -> None:
     assert header.training["data"]["made-up"]["subjects"]["test"] == ["p11", "p12"]
     assert 0 < header.decision.temperature < 1
     left = load_file(tmp_path / "run" / loop.WINDOWS)
-    assert left["windows"].shape == (64, 6, 1000)
-    assert left["redistributable"].tolist() == [1] * 64
+    starts = store.window_starts("validation", 1000)
+    count = min(loop.LEFT_WINDOWS, len(starts))
+    assert left["windows"].shape == (count, 6, 1000)
+    assert left["redistributable"].tolist() == [1] * count
+    spread = starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
+    assert left["captions.made-up"].tolist() == store.captions(spread, 1000).tolist()
     validation = {store.windows(np.array([s]), 1000).tobytes() for s in store.window_starts("validation", 1000)}
     assert {window.tobytes() for window in left["windows"]} <= validation
 
@@ -352,6 +357,105 @@ def test_validation_subjects_may_be_trained_on_once_all_is_chosen(store: Store, 
     # The rate of the second epoch is next to nothing in both; but worse or better, it is the second that is kept.
     header = fit(too, store, tmp_path / "run")
     assert header.metrics == {"validation_too": True, "epoch": 2}
+    assert header.decision == DecisionSpec(), "people who were trained on set no temperature and no margin"
+    told = header.training["data"]["made-up"]
+    assert told["trained_on"] == ["train", "validation"]
+    assert told["subjects"]["validation"] == sorted(validation)
+    assert fit(only, store, tmp_path / "only").training["data"]["made-up"]["trained_on"] == ["train"]
+
+
+def test_provenance_says_who_was_in_which_split(store: Store, tmp_path: Path) -> None:
+    """As the recordings say where they do; somebody recorded for two splits is in both."""
+    first, *others = store.index.segments
+    told = [msgspec.structs.replace(first, split="test"), *others]
+    moved = replace(store, index=msgspec.structs.replace(store.index, segments=tuple(told)))
+    subjects = provenance.describe(tiny(epochs=1), [moved], 1000)["data"]["made-up"]["subjects"]
+    before = provenance.describe(tiny(epochs=1), [store], 1000)["data"]["made-up"]["subjects"]
+    assert subjects["test"] == sorted([first.subject, *before["test"]])
+    assert subjects["train"] == before["train"]
+    assert first.subject in before["train"]
+
+
+# ---- with nothing to choose by ----
+
+
+def without_validation(store: Store) -> Store:
+    return replace(store, data_set=replace(store.data_set, validation_subjects=frozenset()))
+
+
+def test_without_validation_subjects_the_last_epoch_is_kept(store: Store, tmp_path: Path) -> None:
+    """Nothing was measured, so no epoch is better than another; nobody set a temperature."""
+    header = fit(tiny(epochs=2), without_validation(store), tmp_path / "run")
+    assert header.metrics == {"validation": {}, "epoch": 2}
+    assert header.decision == DecisionSpec()
+    assert [line["score"] for line in log_of(tmp_path / "run") if "mean_losses" in line] == [None, None]
+
+
+def test_patience_needs_something_to_measure(store: Store, tmp_path: Path) -> None:
+    """Said before anything is trained."""
+    with pytest.raises(RecipeError, match=r"of phase 1 nothing can be measured.*patience = 0"):
+        fit(tiny(epochs=2, patience=1), without_validation(store), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_caption_is_nothing_to_choose_from(store: Store, tmp_path: Path) -> None:
+    """Refused before anything is trained: alone, or alone in its data set where others are no candidates."""
+    alone = Data("made-up", unseen=("shaking", "spinning"))
+    one = msgspec.structs.replace(tiny(epochs=1), data=(alone,))
+    with pytest.raises(RecipeError, match="there are 1 to choose from; expected two"):
+        fit(one, store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    whole = corpus.build([store, store], [Data("made-up"), alone], 1000)
+    for across_sets in (True, False):
+        objective = msgspec.structs.replace(one.objective, across_sets=across_sets)
+        chosen = msgspec.structs.replace(one, objective=objective)
+        spec = encoders.make_spec("transformer", chosen.encoder.options | {"dimension": 8})
+        if across_sets:
+            learner.Learner(chosen, {"imu": spec}, whole, torch.device("cpu"))
+        else:
+            with pytest.raises(RecipeError, match="in each data set where across_sets is off"):
+                learner.Learner(chosen, {"imu": spec}, whole, torch.device("cpu"))
+
+
+# ---- whose folder it is ----
+
+
+class OtherTower(testing.FakeTower):
+    """The same name, other weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = msgspec.structs.replace(self.space, weights_sha256="f" * 64)
+
+
+def test_a_run_goes_on_with_its_own_tower_and_processes(store: Store, tmp_path: Path) -> None:
+    """Other weights of the text tower would move what all windows were trained on; other processes draw other dropout."""
+    fit(tiny(epochs=1), store, tmp_path / "run")
+    common: Any = {"run": tmp_path / "run", "console": QUIET}
+    with pytest.raises(RecipeError, match=r"text tower 'tiny' \(.*is gone on with by 'tiny' \(ffff"):
+        loop.fit(tiny(epochs=1), [store], OtherTower(), SignalSpec(), **common)
+    with pytest.raises(RecipeError, match="with 1 processes, and is gone on with by 2"):
+        loop.fit(tiny(epochs=1), [store], testing.FakeTower(), SignalSpec(), process=loop.Process(0, 2), **common)
+
+
+def test_an_encoder_of_other_making_is_not_replaced(store: Store, cache: Path, tmp_path: Path) -> None:
+    """One that was imported has no state; not even --resume may take its place."""
+    fit(tiny(epochs=1), store, tmp_path / "run")
+    (tmp_path / "run" / state.STATE).unlink()
+    found = checkpoint.load(tmp_path / "run")
+    checkpoint.save(tmp_path / "theirs", found.encoder, msgspec.structs.replace(found.header, training={}))
+    for resume in (False, True):
+        with pytest.raises(RecipeError, match=r"that this recipe did not make.*--out"):
+            running.train(tiny(epochs=1), data=Path(), run=tmp_path / "theirs", cache=cache, resume=resume)
+    assert sorted(contents(tmp_path / "theirs")) == sorted([checkpoint.WEIGHTS, checkpoint.HEADER])
+    with pytest.raises(RecipeError, match=r"holds a run already.*--resume"):  # killed before its first state
+        running.train(tiny(epochs=1), data=Path(), run=tmp_path / "run", cache=cache)
+
+
+def test_pretraining_is_not_overwritten_either(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / pretraining.STATE).write_text("hours")
+    with pytest.raises(RecipeError, match=r"holds a run already.*--resume"):
+        running.train(tiny(epochs=1), data=Path(), run=tmp_path, cache=cache)
 
 
 def test_patience_has_nothing_to_wait_for_when_validation_subjects_are_trained_on() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,22 @@ from aura_edge import testing  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
 from aura_edge.errors import BundleError, RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
-from aura_edge_train import datasets, loop, mocap, provenance, recipe, running, state, validation  # noqa: E402
+from aura_edge_train import (  # noqa: E402
+    datasets,
+    gathering,
+    loop,
+    mocap,
+    provenance,
+    recipe,
+    running,
+    state,
+    validation,
+)
 from aura_edge_train.curves import Curves  # noqa: E402
+from aura_edge_train.datasets.drafts import frames_of  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
 from aura_edge_train.recipe import Recipe  # noqa: E402
+from aura_edge_train.videos import VideoRows  # noqa: E402
 
 QUIET = Console(quiet=True)
 
@@ -136,6 +149,22 @@ def test_everything_at_once(store: Store, tmp_path: Path) -> None:
     assert header.text_space == testing.TINY_SPACE
 
 
+def test_temperatures_are_held_after_each_step(store: Store, tmp_path: Path) -> None:
+    """The parameters themselves, so that they can rise again: what is found ever better asks for lower ones than are allowed."""
+    base = parsed(EVERYTHING, epochs=4)
+    pairs = tuple(
+        msgspec.structs.replace(pair, loss="infonce", temperature=1.0, lowest_temperature=0.99)
+        for pair in base.objective.pairs
+    )
+    objective = msgspec.structs.replace(base.objective, temperature=1.0, lowest_temperature=0.99, pairs=pairs)
+    fit(msgspec.structs.replace(base, objective=objective), store, tmp_path / "run")
+    tensors = load_file(tmp_path / "run" / state.STATE)
+    scales = [
+        float(tensor) for name, tensor in tensors.items() if name.endswith("log_scale") and "optimiser" not in name
+    ]
+    assert scales == pytest.approx([-np.log(0.99)] * 3)
+
+
 def test_moments_are_trained_on(store: Store, tmp_path: Path) -> None:
     """Windows around what was said, each once an epoch; their sentences are found again."""
     text = SPOKEN.replace('["imu", "mocap"]', '["imu", "text"]').replace(
@@ -148,6 +177,86 @@ def test_moments_are_trained_on(store: Store, tmp_path: Path) -> None:
     assert header.metrics["validation_mrr"]["swinging imu-text"] > 0.3
     with pytest.raises(RecipeError, match=r"no moment of kind commentary.*there are: narration"):
         fit(parsed(text.replace("narration", "commentary")), store, tmp_path / "other")
+
+
+# ---- videos ----
+
+SEEN = SPOKEN.replace('["imu", "mocap"]', '["imu", "video"]')
+SEEN = SEEN[: SEEN.index("[mocap]")] + SEEN[SEEN.index("[[data]]") :]
+
+
+def filmed(store: Store) -> VideoRows:
+    """Videos whose every row tells how fast its segment swings; the last two segments were not filmed."""
+    counts = np.array([segment.length // 20 + 1 for segment in store.index.segments])
+    rows = []
+    for segment, count in zip(store.index.segments, counts, strict=True):
+        signal = store.signals[segment.start : segment.start + segment.length, 4]
+        angle = np.abs(np.fft.rfft(signal)).argmax() / segment.length * 200.0  # turns a second
+        row = np.zeros(8, np.float32)
+        row[0], row[1] = np.cos(angle), np.sin(angle)
+        rows.append(np.tile(row, (count, 1)))
+    stop = np.cumsum(counts)
+    first = np.where(np.arange(len(counts)) < len(counts) - 2, stop - counts, -1)
+    return VideoRows(np.concatenate(rows), first, stop, np.ones(len(counts)))
+
+
+def test_windows_find_their_videos(store: Store, tmp_path: Path) -> None:
+    """In people never trained on; the epoch is chosen by that, for there is nothing else to choose it by."""
+    header = fit(parsed(SEEN, epochs=8), store, tmp_path / "run", videos=(filmed(store),))
+    epochs = [line for line in log_of(tmp_path / "run") if "mean_losses" in line]
+    assert {tuple(line["mean_losses"]) for line in epochs} == {("loss", "imu-video")}
+    scores = [line["validation_mrr"]["swinging imu-video"] for line in epochs]
+    assert scores == [line["score"] for line in epochs]
+    assert header.metrics["epoch"] == int(np.argmax(scores)) + 1 > 1
+    # 16 trials of two people, three windows each, of which those of a trial look alike: about 0.09 by chance, 0.61 at best
+    assert max(scores) > 0.3
+    fit(parsed(SEEN, epochs=2, patience=1), store, tmp_path / "patient", videos=(filmed(store),))
+
+
+def test_what_was_not_filmed_is_not_looked_for(store: Store, tmp_path: Path) -> None:
+    """Without videos of validation subjects nothing is measured, and the last epoch kept; patience is refused before the first."""
+    of_training = np.array([store.split_of(segment) == "train" for segment in store.index.segments])
+    whole = filmed(store)
+    videos = (VideoRows(whole.rows, np.where(of_training, whole.first, -1), whole.stop, whole.speed),)
+    header = fit(parsed(SEEN, epochs=2), store, tmp_path / "run", videos=videos)
+    assert header.metrics == {"validation": {}, "epoch": 2}
+    with pytest.raises(RecipeError, match="of phase 1 nothing can be measured"):
+        fit(parsed(SEEN, patience=1), store, tmp_path / "patient", videos=videos)
+    assert not (tmp_path / "patient").exists()
+
+
+# ---- what validation subjects do not have ----
+
+
+def test_motion_capture_that_validation_subjects_lack_is_not_measured(store: Store, tmp_path: Path) -> None:
+    """None of theirs was captured, or there are none of them: the run goes on and keeps its last epoch."""
+    counts = [frames_of(segment.length, 200.0) for segment in store.index.segments]
+    lacking = [store.split_of(segment) == "validation" for segment in store.index.segments]
+    pose = np.where(np.repeat(lacking, counts)[:, None], np.nan, store.pose)
+    nobody = replace(store, data_set=replace(store.data_set, validation_subjects=frozenset()))
+    for name, chosen in (("blind", replace(store, pose=pose)), ("nobody", nobody)):
+        header = fit(parsed(ALIGNED, epochs=2), chosen, tmp_path / name)
+        assert header.metrics == {"validation": {}, "epoch": 2}
+        with pytest.raises(RecipeError, match="of phase 1 nothing can be measured"):
+            fit(parsed(ALIGNED, patience=1), chosen, tmp_path / "patient")
+
+
+def test_what_was_not_said_to_validation_subjects_counts_for_nothing(store: Store, tmp_path: Path) -> None:
+    """The score is that of captions alone, not half of it."""
+    text = SPOKEN.replace('["imu", "mocap"]', '["imu", "text"]').replace(
+        "windows_per_caption = 128", 'moments = ["narration"]'
+    )
+    text = text[: text.index("[mocap]")] + text[text.index("[[data]]") :]
+    told = store.moments
+    kept = [row for row, of in enumerate(told.segments) if store.split_of(store.index.segments[of]) != "validation"]
+    silent = msgspec.structs.replace(
+        told,
+        **{name: tuple(getattr(told, name)[row] for row in kept) for name in ("segments", "samples", "texts", "kinds")},
+    )
+    fit(parsed(text, epochs=1), replace(store, moments=silent), tmp_path / "run")
+    (epoch,) = [line for line in log_of(tmp_path / "run") if "mean_losses" in line]
+    assert "validation_mrr" not in epoch
+    assert epoch["score"] == epoch["validation"]["swinging"]["macro_f1"] > 0
 
 
 # ---- phases ----
@@ -181,12 +290,12 @@ def test_phases_follow_each_other(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_is_frozen_stays(store: Store, tmp_path: Path) -> None:
-    """To the last bit; also what decays without a gradient would change."""
+    """To the last bit; also what decays without a gradient would change, and the running mean, which is what is kept."""
     chosen, seen = parsed(PROGRESSIVE), []
 
     def look(epoch: int) -> None:
         tensors = load_file(tmp_path / "run" / state.STATE)
-        seen.append({name: value for name, value in tensors.items() if name.startswith("encoder.")})
+        seen.append({name: value for name, value in tensors.items() if name.startswith(("encoder.", "average."))})
 
     fit(chosen, store, tmp_path / "run", after_epoch=look)
     assert all(np.array_equal(seen[1][name], seen[3][name]) for name in seen[1] if ".imu." in name)
@@ -291,6 +400,28 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-3000:]
     assert losses_of(tmp_path / "both") == pytest.approx(losses_of(tmp_path / "alone"), rel=1e-3)
     assert checkpoint.load(tmp_path / "both").header.metrics["epoch"] in (1, 2)
+
+
+def test_each_process_has_a_gpu_and_agrees_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is chosen before the group is made, and the group also takes what lies on the CPU; two GPUs that are not there stand in."""
+    happened: list[tuple[object, ...]] = []
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: happened.append(("device", number)))
+    group = gathering.distributed
+    monkeypatch.setattr(group, "init_process_group", lambda backend: happened.append(("group", backend)))
+    for name, told in (("get_rank", 3), ("get_world_size", 4), ("barrier", None), ("destroy_process_group", None)):
+        monkeypatch.setattr(group, name, lambda told=told: told)
+    with gathering.joined(torch.device("cuda")) as process:
+        assert process == loop.Process(3, 4)
+    assert happened == [("device", 1), ("group", "cpu:gloo,cuda:nccl")]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with (
+        pytest.raises(RecipeError, match="process 3 of this machine, and 2 GPUs"),
+        gathering.joined(torch.device("cuda")),
+    ):
+        pass
 
 
 def test_batch_that_cannot_be_split_is_refused(store: Store, tmp_path: Path) -> None:

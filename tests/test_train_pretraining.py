@@ -87,7 +87,7 @@ def pretrain(
     return pretraining.pretrain(
         encoder,
         batcher_of(store, chosen),
-        state.Progress(chosen.digest, (store.index.digest,)),
+        state.Progress(chosen.digest, (store.index.digest,), testing.TINY_SPACE, 1),
         run=run,
         log=run / "log.jsonl",
         console=Console(quiet=True),
@@ -269,7 +269,9 @@ def test_windows_without_a_caption_are_learned_from(store: Store, tmp_path: Path
     assert len(pretraining.everywhere(whole, generator)) == 8 * 3 * 3
     still = corpus.build([store], [Data("made-up", quiet_rad_s=0.3)], 1000)
     assert set(pretraining.everywhere(still, generator).captions.tolist()) == {0}
-    losses = pretrain(make({"dimension": 8} | SPEC | {"invariant_filters": 8}), unnamed, tmp_path, Pretraining(1))
+    chosen = msgspec.structs.replace(tiny(), data=(Data("made-up"),))
+    encoder = make({"dimension": 8} | SPEC | {"invariant_filters": 8})
+    losses = pretrain(encoder, unnamed, tmp_path, Pretraining(1), chosen)
     assert np.isfinite(losses).all()
 
 

@@ -83,3 +83,13 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path, tmp_path / "binary.toml", Path("dmeo")):
         with pytest.raises(RecipeError, match=re.escape(str(path)) + r": no recipe: .*demo, .*tiny"):
             recipe.load(path)
+
+
+def test_objective_without_captions_has_none_in_any_phase() -> None:
+    """Phases say `captions = true` where they say nothing: what the objective has not, they cannot have."""
+    pairs = "[[objective.pairs]]\nbetween = ['imu', 'text']\n[[phases]]\nepochs = 2\npairs = ['imu-text']\n"
+    text = WHOLE.replace("epochs = 3", "") + "[objective]\ncaptions = CAPTIONS\n" + pairs
+    for word, captions in (("true", True), ("false", False)):
+        found = recipe.parse(text.replace("CAPTIONS", word), found_in="test")
+        assert [phase.captions for phase in found.schedule] == [captions]
+        assert found.phases[0].captions, "what was written stays written"

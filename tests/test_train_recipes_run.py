@@ -121,6 +121,6 @@ def test_imu2clip_on_ego4d(tower: str, tmp_path: Path) -> None:
     opened = checkpoint.load(tmp_path / "run").header
     assert opened == header
     assert header.encoder.kind == "cnn_rnn"
-    assert set(header.metrics["validation_mrr"]) == {"ego4d imu-text"}
+    assert set(header.metrics["validation_mrr"]) == {"ego4d imu-text", "ego4d imu-video"}
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert set(lines[-1]["mean_losses"]) == {"loss", "imu-text", "imu-video"}

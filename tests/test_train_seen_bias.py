@@ -116,14 +116,26 @@ def test_bias_is_chosen_on_folds_and_kept(store: Store, run: Path) -> None:
 
 
 def test_folds_that_are_there_are_not_trained_again(store: Store, run: Path) -> None:
-    """Asked again, it says the same; a fold of other epochs is another run."""
+    """Asked again, it says the same; a fold of other epochs is another run, beside the first."""
     chosen = seen_bias.choose(run, [store], Ladder(), folds=1, epochs=1)
-    weights = run / seen_bias.FOLDS / "0" / checkpoint.WEIGHTS
-    written = weights.stat().st_mtime_ns
+    (first,) = (run / seen_bias.FOLDS).iterdir()
+    written = (first / checkpoint.WEIGHTS).stat().st_mtime_ns
     assert seen_bias.choose(run, [store], Ladder(), folds=1, epochs=1) == chosen
-    assert weights.stat().st_mtime_ns == written
-    with pytest.raises(RecipeError, match="started with another recipe"):
-        seen_bias.choose(run, [store], Ladder(), folds=1, epochs=2)
+    assert seen_bias.choose(run, [store], Ladder(), folds=1, epochs=2).epochs == 2
+    assert (first / checkpoint.WEIGHTS).stat().st_mtime_ns == written
+    assert len(list((run / seen_bias.FOLDS).iterdir())) == 2
+
+
+def test_folds_are_judged_on_people_they_were_not_trained_on(store: Store, tmp_path: Path) -> None:
+    """Also those of a run that was trained on its validation subjects at last."""
+    made = recipe.parse(RECIPE.replace("windows_per", "validation_too = true\nwindows_per"), found_in="test")
+    loop.fit(made, [store], Ladder(), SignalSpec(), run=tmp_path / "run", console=Console(quiet=True))
+    assert checkpoint.load(tmp_path / "run").header.training["data"]["rates"]["trained_on"] == ["train", "validation"]
+    seen_bias.choose(tmp_path / "run", [store], Ladder(), folds=1, epochs=1)
+    (fold,) = (tmp_path / "run" / seen_bias.FOLDS).iterdir()
+    header = checkpoint.load(fold).header
+    assert header.training["data"]["rates"]["trained_on"] == ["train"]
+    assert header.metrics["validation"]["rates"]["windows"] > 0
 
 
 def test_captions_that_the_run_left_out_play_no_part(store: Store, tmp_path: Path) -> None:

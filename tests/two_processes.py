@@ -1,4 +1,4 @@
-"""Run by `torchrun` with two processes: gradients of an alignment over a batch that is split between them, written by each to a file."""
+"""Run by `torchrun` with two processes: gradients of an alignment over a batch that is split between them, and what they agree on."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def gradients(rows: slice, size: int) -> dict[str, Tensor]:
 def main() -> None:
     with gathering.joined(torch.device("cpu")) as process:
         found = gradients(process.share(24), 24)
+        found["agreed"] = torch.tensor(gathering.agree(3.5 + process.rank))
         save_file(found, str(Path(sys.argv[1]) / f"{process.rank}.safetensors"))
 
 

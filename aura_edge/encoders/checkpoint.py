@@ -52,7 +52,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     captions: dict[str, tuple[Caption, ...]]
     """By data set: each becomes a prototype set of that name."""
     decision: DecisionSpec = DecisionSpec()
-    """Set on validation subjects."""
+    """Set on validation subjects; the defaults where they were trained on (`validation_too`), or there was nothing to set it on."""
     training: dict[str, Any] = {}
     """Provenance: recipe, data, subjects, epoch, seed, library versions."""
     metrics: dict[str, Any] = {}

@@ -76,8 +76,9 @@ class VectorStem(nn.Module):
     def forward(self, acceleration: Tensor, rate: Tensor, up: Tensor) -> Tensor:
         batch, _, n = acceleration.shape
         patches = self.patches(torch.stack([acceleration - up, rate], 2).reshape(batch * 3, 2, n)).float()
-        # Products of small vectors lose too much in the 8 bits of bfloat16.
-        with torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext():
+        # Products of small vectors lose too much in the 8 bits of bfloat16. An exported graph sees no context at all.
+        kind = patches.device.type
+        with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
             features = self._invariants(patches, acceleration, up)
         mixed: Tensor = self.mix(self.norm(features))
         return mixed

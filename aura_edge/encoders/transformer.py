@@ -196,12 +196,11 @@ class PatchTransformer(nn.Module):
 
     def _stretches(self, batch: int) -> Tensor:
         """(B, N) one stretch of tokens in a share of the windows, to be hidden as a sensor that slips out of reach would hide them."""
-        longest = self.tokens // 5
-        start = torch.randint(0, self.tokens - longest, (batch, 1))
-        stop = start + torch.rand(batch, 1) * longest
+        place, size = torch.rand(batch, 1), (torch.rand(batch, 1) * (self.tokens // 5)).ceil()
+        start = (place * (self.tokens - size + 1)).floor()  # anywhere, up to where it ends with the window
         chosen = torch.rand(batch, 1) < self.options.token_mask
         index = torch.arange(self.tokens)[None]
-        return (index >= start) & (index < stop) & chosen
+        return (index >= start) & (index < start + size) & chosen
 
 
 class Block(nn.Module):

@@ -67,17 +67,28 @@ class PairLoss(nn.Module):
     def __init__(self, pair: Pair) -> None:
         super().__init__()
         self.pair = pair
-        if pair.loss in ("infonce", "siglip"):
+        if self.learns_temperature:
             start = SIGLIP_TEMPERATURE if pair.loss == "siglip" else pair.temperature
             self.log_scale = nn.Parameter(torch.tensor(-math.log(start)))
         if pair.loss == "siglip":
             self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
+        self.hold_temperature()
 
     @property
     def scale(self) -> Tensor:
-        """What cosines are multiplied with: the inverse of the temperature, clamped."""
-        scale: Tensor = self.log_scale.exp().clamp(max=1 / self.pair.lowest_temperature)
+        """What cosines are multiplied with: the inverse of the temperature."""
+        scale: Tensor = self.log_scale.exp()
         return scale
+
+    @property
+    def learns_temperature(self) -> bool:
+        """Whether it has one."""
+        return self.pair.loss in ("infonce", "siglip")
+
+    def hold_temperature(self) -> None:
+        """Bring one that a step took too low back to the lowest; see `hold`."""
+        if self.learns_temperature:
+            hold(self.log_scale, self.pair.lowest_temperature)
 
     def forward(self, first: Tensor, second: Tensor, same: Tensor) -> Tensor:
         """Loss of (n, D) against (n, D), unit norms, row by row partners; `same` (n, n) bool tells who else is a right partner."""
@@ -119,11 +130,22 @@ class Alignment(nn.Module):
             found[pair.name] = pair.weight * loss(first.vectors[both], second.vectors[both], same)
         return found
 
+    def hold_temperatures(self) -> None:
+        """Bring back those that a step took too low."""
+        for loss in self.losses:
+            loss.hold_temperature()
+
     @property
     def temperatures(self) -> dict[str, float]:
         """Those that are learned, now, by pair."""
-        learning = [loss for loss in self.losses if loss.pair.loss in ("infonce", "siglip")]
-        return {loss.pair.name: 1 / float(loss.scale.detach()) for loss in learning}
+        return {loss.pair.name: 1 / float(loss.scale.detach()) for loss in self.losses if loss.learns_temperature}
+
+
+def hold(log_scale: nn.Parameter, lowest_temperature: float) -> None:
+    """Keep the temperature at or above the lowest, in place, after each step as CLIP does: clamped inside the loss, one that a step took
+    below it would have no gradient there, and never come back."""
+    with torch.no_grad():
+        log_scale.clamp_(max=-math.log(lowest_temperature))
 
 
 def _gathered(own: Embedded) -> Embedded:

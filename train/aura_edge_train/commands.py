@@ -118,6 +118,9 @@ def import_foreign(
     ] = "open_clip:ViT-B-32-quickgelu:openai",
     gru_axis: Annotated[str | None, typer.Option(help="channel or time, for a 1D-CNN-RNN.")] = None,
     pool: Annotated[str | None, typer.Option(help="max or adaptive, for a 1D-CNN-RNN.")] = None,
+    heads: Annotated[
+        int | None, typer.Option(help="Attention heads, for a Transformer of none of the published sizes.", min=1)
+    ] = None,
     rate_hz: Annotated[float, typer.Option(help="Sampling rate it was trained at.", min=1.0)] = 200.0,
     download: Annotated[bool, typer.Option("--download", help="Let the tower fetch its weights.")] = False,
 ) -> None:
@@ -149,6 +152,7 @@ def import_foreign(
         signal=SignalSpec(rate_hz=rate_hz),
         gru_axis=gru_axis,  # type: ignore[arg-type]
         pool=pool,  # type: ignore[arg-type]
+        heads=heads,
     )
     typer.echo(
         f"{output}: {header.encoder.kind}, {header.encoder.parameters:,} parameters; measure it with: aura-edge evaluate --run {output}"

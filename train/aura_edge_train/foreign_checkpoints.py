@@ -21,7 +21,7 @@ from aura_edge.encoders import checkpoint
 from aura_edge.encoders.checkpoint import Caption, Header
 from aura_edge.errors import BundleError, TextSpaceError
 from aura_edge.manifest import DecisionSpec, EncoderSpec, SignalSpec, TextSpace
-from aura_edge_train import foreign_names
+from aura_edge_train import foreign_names, pretraining, state
 from aura_edge_train.foreign_files import read_tensors, sha256, some
 from aura_edge_train.foreign_names import FAMILIES, HEADS, TOWERS, UNUSED, Family, Tower
 
@@ -80,6 +80,8 @@ def read_foreign(
             raise BundleError(f"{home}: holds a Transformer: leave gru_axis and pool out.")
         spec, names = _senvt(home, own, window_samples, heads)
     else:
+        if heads is not None:
+            raise BundleError(f"{home}: holds a 1D-CNN-RNN: leave heads out.")
         spec, names = _cnn_rnn(home, own, root, tower, gru_axis, pool, window_samples)
     state = _rename(home, own, names, spec, family)
     used = {(prefix if prefixed else "") + name for name in names.values()}
@@ -104,8 +106,13 @@ def import_checkpoint(
 
     `signal` is what it was trained to see: 5 s at 200 Hz, or the 50 Hz of PRIMUS's own configuration. `text_space` is the tower that it was aligned
     with, for all three OpenAI's CLIP ViT-B/32, and `captions` what its windows can be called, by data set. Family, variant and the file's
-    digest go into the header's `training`. Raises what `read_foreign` raises, and `TextSpaceError` where the dimensions differ.
+    digest go into the header's `training`. Raises what `read_foreign` raises, `TextSpaceError` where the dimensions differ, and `BundleError`
+    for a folder that holds an encoder already.
     """
+    if there := next(
+        (name for name in (state.STATE, pretraining.STATE, checkpoint.HEADER) if (folder / name).exists()), None
+    ):
+        raise BundleError(f"{folder}: holds an encoder or a run already ({there}). Choose another folder.")
     signal = signal or SignalSpec()
     found = read_foreign(
         path, family=family, gru_axis=gru_axis, pool=pool, window_samples=signal.window_samples, heads=heads
@@ -194,7 +201,7 @@ def _senvt(
     if heads is None:
         raise BundleError(
             f"{home}: a Transformer {width} wide with {depth} layers is none of the published sizes, and no tensor shows its attention heads. "
-            "Say heads."
+            "Say heads (--heads)."
         )
     if window_samples is not None and window_samples // patch != tokens:
         raise BundleError(

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from aura_edge.errors import RecipeError
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -37,11 +39,22 @@ class Process:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Process]:
-    """Take part in the run that `torchrun` started; alone where it did not."""
+    """Take part in the run that `torchrun` started, on a GPU of one's own if on any; alone where it did not.
+
+    Raises `RecipeError` where a machine has more processes than GPUs.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) < 2:
         yield Process()
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        own, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if own >= there:
+            raise RecipeError(
+                f"process {own + 1} of this machine, and {there} GPUs: start one for each GPU (--nproc-per-node {there})."
+            )
+        torch.cuda.set_device(own)  # "cuda" is another GPU in each process from here on
+    # What is agreed on lies on the CPU, whatever the batches lie on.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield Process(distributed.get_rank(), distributed.get_world_size())
         distributed.barrier()  # who leaves while another is still connected may be torn down with it

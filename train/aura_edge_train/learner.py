@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class Learner:
     """Everything of a run that is kept when it is killed."""
 
     def __init__(self, recipe: Recipe, specs: dict[str, EncoderSpec], whole: Corpus, device: torch.device) -> None:
-        """`specs` are those of the encoders by modality, `imu` always."""
+        """`specs` are those of the encoders by modality, `imu` always. Raises `RecipeError` where a caption has no other to be told from."""
+        _require_candidates(recipe, whole)
         torch.manual_seed(recipe.seed)
         self.plan, self.specs, self.device = recipe.optimisation, specs, device
         self.encoders = nn.ModuleDict({name: encoders.build(spec).train() for name, spec in specs.items()}).to(device)
@@ -51,7 +53,7 @@ class Learner:
         return {"captions": self.captions.temperature} | self.alignment.temperatures
 
     def begin(self, phase: Phase) -> None:
-        """Let only those encoders learn that the phase does not freeze."""
+        """Let only those encoders learn that the phase does not freeze; the running mean of the others' weights stays as well."""
         for name, encoder in self.encoders.items():
             frozen = name in phase.frozen
             encoder.train(not frozen).requires_grad_(not frozen)
@@ -77,7 +79,11 @@ class Learner:
         gathering.average_gradients(learning)
         nn.utils.clip_grad_norm_(learning, self.plan.clip)
         self.optimiser.step()
-        follow(self.average, self.encoders, step, self.plan)
+        self.captions.hold_temperature()
+        self.alignment.hold_temperatures()
+        for name, encoder in self.encoders.items():
+            if name not in phase.frozen:
+                follow(self.average[name], encoder, step, self.plan)
         return {"loss": float(total)} | {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _pieces(self, batch: Batch) -> list[Callable[[], tuple[Tensor, ...]]]:
@@ -113,6 +119,18 @@ class Learner:
         return found
 
 
+def _require_candidates(recipe: Recipe, whole: Corpus) -> None:
+    if not any(phase.captions for phase in recipe.schedule):
+        return
+    of_sets = [count for count in torch.bincount(whole.set_of[whole.seen]).tolist() if count]
+    fewest = sum(of_sets) if recipe.objective.across_sets else min(of_sets, default=0)
+    if fewest < 2:
+        raise RecipeError(
+            f"windows look for their captions, and there are {fewest} to choose from; expected two at least, in each data set where across_sets "
+            "is off. Add data, leave out fewer (unseen), or set captions = false under [objective]."
+        )
+
+
 def autocast(device: torch.device, plan: Optimisation) -> AbstractContextManager[object]:
     """The precision of matrix products that a plan asks for."""
     return torch.autocast(device.type, torch.bfloat16) if plan.precision == "bf16" else nullcontext()
@@ -128,16 +146,20 @@ def follow(average: nn.Module, module: nn.Module, step: int, plan: Optimisation)
 
 def make_optimiser(modules: Sequence[nn.Module], plan: Optimisation) -> torch.optim.AdamW:
     """AdamW that decays matrices and filters only: not biases, norms, positions or temperatures."""
+    return torch.optim.AdamW(by_decay(modules, plan), lr=plan.learning_rate, betas=plan.betas, fused=True)
+
+
+def by_decay(modules: Sequence[nn.Module], plan: Optimisation) -> list[dict[str, Any]]:
+    """Parameter groups: those that decay, and those that do not."""
     named = [pair for module in modules for pair in module.named_parameters()]
 
     def decays(name: str, parameter: nn.Parameter) -> bool:
         return parameter.ndim > 1 and not name.endswith("positions")
 
-    groups = [
+    return [
         {"params": [p for n, p in named if decays(n, p)], "weight_decay": plan.weight_decay},
         {"params": [p for n, p in named if not decays(n, p)], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, fused=True)
 
 
 def learning_rate(step: int, steps: int, plan: Optimisation) -> float:

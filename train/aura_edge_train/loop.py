@@ -47,8 +47,8 @@ from aura_edge_train.videos import VideoRows
 
 LOG = "log.jsonl"
 WINDOWS = "windows.safetensors"
-LEFT_WINDOWS = 64
-"""Of each data set."""
+LEFT_WINDOWS = 1280
+"""Of each data set: an export in less precision is compared on at least 1,000, and finds its ranges on others."""
 NO_TOWER = "none"
 ALONE = Process()
 CPU = torch.device("cpu")
@@ -76,13 +76,14 @@ def fit(
     batcher = Batcher(whole, recipe, samples, spoken, told, tuple(videos))
     specs = _specs(recipe, whole, tower, samples)
     learner = Learner(recipe, specs, whole, device)
-    validator = Validator(recipe, stores, tower, samples, device)
+    validator = Validator(recipe, stores, tower, samples, device, videos)
     if plan.batch % process.count:
         raise RecipeError(
             f"a batch of {plan.batch} cannot be split evenly over {process.count} processes. Choose a multiple."
         )
 
-    progress = state.Progress(recipe.digest, tuple(store.index.digest for store in stores))
+    digests = tuple(store.index.digest for store in stores)
+    progress = state.Progress(recipe.digest, digests, _space(recipe, tower), process.count)
     if (run / state.STATE).exists():
         progress = state.read(run / state.STATE, progress, learner.modules, learner.optimiser)
     if process.is_first:
@@ -107,11 +108,13 @@ def fit(
                 progress, phase=number, phase_epochs=0, phase_step=0, best_score=-1.0, stale=0
             )
         learner.begin(phase)
+        if process.is_first and not validator.chooses(phase):
+            console.print(f"phase {number + 1}: nothing to choose an epoch by; the last one is kept")
         while not _is_over(progress, phase, plan):
             progress, losses = _epoch(recipe, phase, batcher, learner, progress, process, log, console)
             found = validator.measure(learner.average, phase) if process.is_first else None
-            score = gathering.agree(0.0 if found is None else found.score)
-            better = recipe.chooses_nothing or score > progress.best_score
+            score = gathering.agree(0.0 if found is None else found.score or 0.0)
+            better = not validator.chooses(phase) or score > progress.best_score
             progress = msgspec.structs.replace(
                 progress, best_score=max(score, progress.best_score), stale=0 if better else progress.stale + 1
             )
@@ -124,7 +127,7 @@ def fit(
                     epoch=progress.epochs_done - 1,
                     mean_losses=losses,
                     temperatures=learner.temperatures,
-                    score=score,
+                    score=found.score,
                     **found.record,
                 )
                 log.write()
@@ -253,15 +256,21 @@ def _keep(
 
 
 def leave_windows(run: Path, stores: Sequence[Store], samples: int) -> None:
-    """Write some validation windows beside the checkpoint, and which of them may be given to others."""
+    """Write some validation windows beside the checkpoint, which of them may be given to others, and what they show."""
     windows: list[NDArray[np.float32]] = []
     free: list[NDArray[np.uint8]] = []
+    shown: list[NDArray[np.int64]] = []
     for store in stores:
         starts = store.window_starts("validation", samples)
         chosen = starts[np.linspace(0, len(starts) - 1, min(LEFT_WINDOWS, len(starts))).round().astype(np.int64)]
         windows.append(store.windows(chosen, samples))
         free.append(np.full(len(chosen), store.data_set.redistributable, np.uint8))
+        shown.append(store.captions(chosen, samples) if store.data_set.captions else np.full(len(chosen), -1, np.int64))
     tensors: dict[str, NDArray[Any]] = {"windows": np.concatenate(windows), "redistributable": np.concatenate(free)}
+    for number, store in enumerate(stores):
+        if store.data_set.captions:
+            own = [each if at == number else np.full_like(each, -1) for at, each in enumerate(shown)]
+            tensors[f"captions.{store.data_set.name}"] = np.concatenate(own)
     try:
         run.mkdir(parents=True, exist_ok=True)
         checkpoint.replace_file(run / WINDOWS, to_safetensors(tensors))

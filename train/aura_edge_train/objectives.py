@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aura_edge_train.alignment import Pair
+from aura_edge_train.alignment import Pair, hold
 
 FORBIDDEN = -1e4
 """A logit that takes part in no softmax, small enough for bfloat16 and large enough for nothing."""
@@ -29,7 +29,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.07
     """Where the learned temperature starts."""
     lowest_temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.01
-    """It is clamped here: below it, single windows decide."""
+    """It is held here: below it, single windows decide."""
     text_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """Weight of finding the windows of a sentence, beside finding the sentence of a window."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
@@ -47,11 +47,16 @@ class InfoNce(nn.Module):
         super().__init__()
         self.options = options
         self.log_scale = nn.Parameter(torch.tensor(-math.log(options.temperature)))
+        self.hold_temperature()
 
     @property
     def temperature(self) -> float:
         """The temperature now."""
-        return max(math.exp(-self.log_scale.item()), self.options.lowest_temperature)
+        return math.exp(-self.log_scale.item())
+
+    def hold_temperature(self) -> None:
+        """Bring one that a step took too low back to the lowest; see `alignment.hold`."""
+        hold(self.log_scale, self.options.lowest_temperature)
 
     def forward(
         self, windows: Tensor, sentences: Tensor, captions: Tensor, set_of: Tensor, seen: Tensor | None = None
@@ -61,8 +66,7 @@ class InfoNce(nn.Module):
         `captions` (B,) is each window's own; `set_of` (K,) tells the data set of each caption, `seen` (K,) bool which of
         them are candidates at all.
         """
-        scale = self.log_scale.exp().clamp(max=1 / self.options.lowest_temperature)
-        logits = windows @ sentences.T * scale  # (B, K)
+        logits = windows @ sentences.T * self.log_scale.exp()  # (B, K)
         allowed = torch.ones_like(logits, dtype=torch.bool)
         if not self.options.across_sets:
             allowed = set_of[captions][:, None] == set_of

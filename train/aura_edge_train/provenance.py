@@ -13,15 +13,18 @@ import torch
 import aura_edge
 from aura_edge.checkout import commit
 from aura_edge_train.datasets.store import Store
-from aura_edge_train.recipe import Recipe
+from aura_edge_train.recipe import Data, Recipe
 
 
 def describe(recipe: Recipe, stores: Sequence[Store], window_samples: int) -> dict[str, Any]:
-    """Recipe, data with subjects and digests, library versions and commit."""
+    """Recipe, data with digests, who is in which split and which of these were trained on, library versions and commit."""
     return {
         "recipe": msgspec.to_builtins(recipe),
         "recipe_sha256": recipe.digest,
-        "data": {store.data_set.name: _data(store, window_samples) for store in stores},
+        "data": {
+            store.data_set.name: _data(store, entry, window_samples)
+            for store, entry in zip(stores, recipe.data, strict=True)
+        },
         "versions": {
             "aura_edge": aura_edge.__version__,
             "torch": str(torch.__version__),
@@ -33,15 +36,16 @@ def describe(recipe: Recipe, stores: Sequence[Store], window_samples: int) -> di
     }
 
 
-def _data(store: Store, window_samples: int) -> dict[str, Any]:
-    subjects = sorted({segment.subject for segment in store.index.segments})
+def _data(store: Store, entry: Data, window_samples: int) -> dict[str, Any]:
+    segments = store.index.segments
     return {
         "digest": store.index.digest,
         "samples": store.index.samples,
         "subjects": {
-            split: [subject for subject in subjects if store.data_set.split_of(subject) == split]
+            split: sorted({segment.subject for segment in segments if store.split_of(segment) == split})
             for split in ("train", "validation", "test")
         },
+        "trained_on": list(entry.splits),
         "hours": round(len(store.signals) / store.index.rate_hz / 3600, 2),
         "validation_windows": len(store.window_starts("validation", window_samples)),
     }

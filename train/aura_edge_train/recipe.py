@@ -78,7 +78,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kinds of free text (`narration`, `atomic`, `commentary`) around whose moments windows are cut, each moment once an epoch, in place
     of windows at random places."""
     validation_too: bool = False
-    """Train on the validation subjects as well, once all choices are made: nobody is left to choose an epoch by, so the last one is kept."""
+    """Train on the validation subjects as well, once all choices are made: nobody is left to choose an epoch by, so the last one is kept, nor
+    to set temperature and margins by, so those stay at their defaults."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -114,7 +115,7 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     epochs: Count
     captions: bool = True
-    """Whether windows look for their captions."""
+    """Whether windows look for their captions; never where `objective.captions` is off."""
     pairs: tuple[str, ...] = ()
     """Those of `objective.pairs` that count, by name: `imu-mocap`."""
     frozen: tuple[Modality, ...] = ()
@@ -173,9 +174,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def schedule(self) -> tuple[Phase, ...]:
-        """Its phases, one at least."""
+        """Its phases, one at least. Where the objective has no captions, none of them has."""
         pairs = tuple(pair.name for pair in self.objective.pairs)
-        return self.phases or (Phase(self.optimisation.epochs, self.objective.captions, pairs),)
+        phases = self.phases or (Phase(self.optimisation.epochs, pairs=pairs),)
+        return tuple(
+            msgspec.structs.replace(phase, captions=phase.captions and self.objective.captions) for phase in phases
+        )
 
     @property
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from aura_edge.encoders import checkpoint
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import SignalSpec
 from aura_edge.text import TextTower, open_tower
-from aura_edge_train import datasets, gathering, loop, seen_bias, state
+from aura_edge_train import datasets, gathering, loop, pretraining, seen_bias, state
 from aura_edge_train.curves import Curves
 from aura_edge_train.datasets.store import Store, open_store
 from aura_edge_train.recipe import Recipe
@@ -40,8 +40,7 @@ def train(
     fetch its weights.
     """
     console = console or Console(quiet=True)
-    if (run / state.STATE).exists() and not resume:
-        raise RecipeError(f"{run}: holds a run already. Go on with it (--resume), or choose another folder (--out).")
+    _require_own(run, recipe, resume)
     chosen = _device(device)
     signal = SignalSpec()
     with gathering.joined(chosen) as process:
@@ -91,6 +90,17 @@ def calibrate(
         raise RecipeError(f"{run}: was trained without a text tower, and knows no captions.")
     opened = [open_store(datasets.get(entry.name), data, cache=cache, console=console) for entry in recipe.data]
     return seen_bias.choose(run, opened, tower, folds=folds, epochs=epochs, console=console)
+
+
+def _require_own(run: Path, recipe: Recipe, resume: bool) -> None:
+    """Raises `RecipeError` for a folder whose content would be lost: a run that is not gone on with, or an encoder of other making."""
+    begun = any((run / name).exists() for name in (state.STATE, pretraining.STATE))
+    if not begun and (run / checkpoint.HEADER).exists():  # killed before its first state, or never a run
+        begun = checkpoint.load(run).header.training.get("recipe_sha256") == recipe.digest
+        if not begun:
+            raise RecipeError(f"{run}: holds an encoder that this recipe did not make. Choose another folder (--out).")
+    if begun and not resume:
+        raise RecipeError(f"{run}: holds a run already. Go on with it (--resume), or choose another folder (--out).")
 
 
 def _device(name: str) -> torch.device:

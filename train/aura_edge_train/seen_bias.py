@@ -56,7 +56,7 @@ def choose(
 ) -> SeenBias:
     """Choose the bias for the encoder in `run`, on folds that are trained for `epochs` below it, and put it into its checkpoint.
 
-    Folds that are there already are taken as they are, those that were interrupted go on.
+    Folds of this recipe and so many epochs that are there already are taken as they are, those that were interrupted go on.
     """
     console = console or Console(quiet=True)
     trained = checkpoint.load(run)
@@ -75,7 +75,7 @@ def choose(
         console.print(f"fold {number + 1}/{folds}: without {', '.join(keys)}")
         plan = msgspec.structs.replace(recipe.optimisation, epochs=epochs)
         fold = msgspec.structs.replace(recipe, data=data, optimisation=plan, phases=())
-        home = run / FOLDS / str(number)
+        home = run / FOLDS / f"{number}-{fold.digest[:12]}"  # of other epochs, another fold
         loop.fit(fold, stores, tower, trained.header.signal, run=home, console=console)
         left_out.append(keys)
         for store, entry, before in zip(stores, data, recipe.data, strict=True):
@@ -104,7 +104,8 @@ def recipe_of(header: Header) -> Recipe:
 
 
 def _without(store: Store, entry: Data, number: int) -> Data:
-    """The entry with every fifth caption that it trains on left out, another fifth for each fold."""
+    """The entry with every fifth caption that it trains on left out, another fifth for each fold; validation subjects always judge."""
+    entry = msgspec.structs.replace(entry, validation_too=False)
     captions = store.data_set.captions
     seen = [captions[row].key for row in np.flatnonzero(seen_captions(store.data_set, entry))] if captions else []
     if len(seen) < FEWEST:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
-from aura_edge.manifest import DecisionSpec
+from aura_edge.manifest import DecisionSpec, TextSpace
 
 STATE = "state.safetensors"
 
@@ -28,6 +28,9 @@ class Progress(msgspec.Struct, frozen=True):
 
     recipe_digest: str
     data_digests: tuple[str, ...]
+    text_space: TextSpace
+    processes: int
+    """Among which batches are split: dropout draws from a generator in each."""
     epochs_done: int = 0
     step: int = 0
     phase: int = 0
@@ -65,7 +68,8 @@ def write(path: Path, progress: Progress, modules: dict[str, nn.Module], optimis
 def read(path: Path, fresh: Progress, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> Progress:
     """Load the state at `path` into `modules` and `optimiser`, and tell how far it is.
 
-    Raises `RecipeError` for one that is damaged, or of another recipe or other data than `fresh`, the start of the run at hand.
+    Raises `RecipeError` for one that is damaged, or of another recipe, data, text tower or number of processes than `fresh`, the start of
+    the run at hand.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -88,12 +92,21 @@ def read(path: Path, fresh: Progress, modules: dict[str, nn.Module], optimiser: 
 
 
 def _require_same_run(path: Path, found: Progress, fresh: Progress) -> None:
-    if (found.recipe_digest, found.data_digests) != (fresh.recipe_digest, fresh.data_digests):
-        what = "recipe" if found.recipe_digest != fresh.recipe_digest else "data"
-        raise RecipeError(
-            f"{path}: this run was started with another {what}; going on would give an encoder that neither describes. Start the "
-            "run again in another folder."
-        )
+    was, now = found.text_space, fresh.text_space
+    if found.recipe_digest != fresh.recipe_digest:
+        what = "another recipe"
+    elif found.data_digests != fresh.data_digests:
+        what = "other data"
+    elif was != now:
+        what = f"text tower {was.tower!r} ({was.weights_sha256[:12]}), and is gone on with by {now.tower!r} ({now.weights_sha256[:12]})"
+    elif found.processes != fresh.processes:
+        what = f"{found.processes} processes, and is gone on with by {fresh.processes}"
+    else:
+        return
+    raise RecipeError(
+        f"{path}: this run was started with {what}; going on would give an encoder that neither describes. Go on as it was started, or "
+        "start the run again in another folder."
+    )
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from aura_edge_train.datasets import Split
 from aura_edge_train.datasets.store import Store
 from aura_edge_train.evaluation import metrics
 from aura_edge_train.evaluation.metrics import Score
-from aura_edge_train.learner import autocast, follow, learning_rate
+from aura_edge_train.learner import autocast, by_decay, follow, learning_rate
 from aura_edge_train.recipe import Optimisation
 
 HEAD_SCALE = 20.0
@@ -214,16 +214,13 @@ def _head(encoder: nn.Module, labels: int, validation: Whole, prototypes: NDArra
     return head.to(_device(encoder))
 
 
-def _groups(classifier: Classifier, plan: Optimisation, head_factor: float) -> list[dict[str, object]]:
-    """Encoder and head with their own rates; biases, norms and other vectors do not decay."""
-    groups: list[dict[str, object]] = []
-    for module, factor in ((classifier.encoder, 1.0), (classifier.head, head_factor)):
-        for decay, chosen in (
-            (plan.weight_decay, [p for p in module.parameters() if p.ndim > 1]),
-            (0.0, [p for p in module.parameters() if p.ndim <= 1]),
-        ):
-            groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
-    return groups
+def _groups(classifier: Classifier, plan: Optimisation, head_factor: float) -> list[dict[str, Any]]:
+    """Encoder and head with their own rates; what decays is what decays in training."""
+    return [
+        group | {"factor": factor}
+        for module, factor in ((classifier.encoder, 1.0), (classifier.head, head_factor))
+        for group in by_decay([module], plan)
+    ]
 
 
 def _device(module: nn.Module) -> torch.device:
