@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # Before anything imports torch or onnxruntime, and for the processes that tests start: more threads than cores only wait for each other.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# What is kept between runs (engines, choices, compiled kernels) is this run's own: nobody's cache is written to, and none hides a failure.
+# Processes that share the tests share it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="aura-edge-tests-", ignore_cleanup_errors=True)
+    os.environ["XDG_CACHE_HOME"] = _cache.name
 
 # A machine that runs something else beside the tests is slow now and then: that is no failure.
 settings.register_profile("aura-edge", settings(), deadline=None)

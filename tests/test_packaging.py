@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"aura_edge", "aura_edge_train", "aura_edge_export", "aura_edge_bench", "aura_edge_firmware_bridge"}
 DATA = {
     "aura_edge/data/demo.aura/MODEL_CARD.md",
+    "aura_edge/data/demo.aura/encoder.int8.onnx",
     "aura_edge/data/demo.aura/encoder.onnx",
     "aura_edge/data/demo.aura/golden.safetensors",
     "aura_edge/data/demo.aura/lexicon.safetensors",
