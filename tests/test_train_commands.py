@@ -18,7 +18,8 @@ pytest.importorskip("sklearn", reason="validation scores need it; it comes with 
 import aura_edge  # noqa: E402
 from aura_edge import checkout, text  # noqa: E402
 from aura_edge.encoders import checkpoint  # noqa: E402
-from aura_edge_train.commands import default_cache, train_app  # noqa: E402
+from aura_edge.user_cache import user_cache  # noqa: E402
+from aura_edge_train.commands import train_app  # noqa: E402
 from aura_edge_train.learner import Learner  # noqa: E402
 
 RECIPE = """
@@ -86,9 +87,9 @@ def test_interrupted_says_how_to_go_on(recipe: Path, tmp_path: Path, monkeypatch
 def test_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Resampled recordings go below the user's cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "aura-edge"
+    assert user_cache() == tmp_path / "aura-edge"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "aura-edge"
+    assert user_cache() == Path.home() / ".cache" / "aura-edge"
 
 
 def test_commands_import_nothing_heavy() -> None:

@@ -27,12 +27,12 @@ from aura_edge import encoders
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import SignalSpec
 from aura_edge.text import TextTower, open_tower
+from aura_edge.user_cache import user_cache
 from aura_edge_bench.comparison import Comparison, compare
 from aura_edge_bench.machine import Machine, this_machine
 from aura_edge_bench.plain_loop import PlainLoop, Windows, write_recordings
 from aura_edge_train import corpus, datasets, recipe, sentences
 from aura_edge_train.batches import Batcher
-from aura_edge_train.commands import default_cache
 from aura_edge_train.corpus import Corpus, Draw
 from aura_edge_train.datasets.store import Store, open_store
 from aura_edge_train.learner import Learner
@@ -217,7 +217,7 @@ def _against_fastest(taken: dict[str, NDArray[np.float64]], name: str, workers: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings, with sisfall/ in it")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="where resampled recordings are kept")
+    parser.add_argument("--cache", type=Path, default=user_cache(), help="where resampled recordings are kept")
     parser.add_argument("--recipe", type=Path, default=Path("demo"))
     parser.add_argument("--set", default="sisfall", help="the data set of the recipe that is trained on")
     parser.add_argument("--steps", type=int, default=12)

@@ -21,10 +21,10 @@ from rich.console import Console
 
 from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
+from aura_edge.user_cache import user_cache
 from aura_edge_bench.machine import Machine, this_machine
 from aura_edge_train import recipe as recipes
 from aura_edge_train import running
-from aura_edge_train.commands import default_cache
 from aura_edge_train.evaluation.candidates import of_run
 from aura_edge_train.evaluation.conditions import Conditions
 from aura_edge_train.evaluation.evaluate import evaluate
@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--runs", type=Path, required=True, help="folder for the training runs; those in it are not repeated"
     )
     parser.add_argument("--out", type=Path, required=True, help="JSON file, written after each variant")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="where resampled recordings are kept")
+    parser.add_argument("--cache", type=Path, default=user_cache(), help="where resampled recordings are kept")
     parser.add_argument("--seed", type=int, default=None, help="in place of the recipe's")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args(arguments)

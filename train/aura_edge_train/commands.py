@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from aura_edge.user_cache import user_cache
+
 train_app = typer.Typer(add_completion=False)
 calibrate_app = typer.Typer(add_completion=False)
 import_app = typer.Typer(add_completion=False)
@@ -58,7 +60,7 @@ def train(
             chosen,
             data=data,
             run=run,
-            cache=cache or default_cache(),
+            cache=cache or user_cache(),
             resume=resume,
             device=device,
             jobs=jobs,
@@ -98,7 +100,7 @@ def calibrate(
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
     console = Console(stderr=True, soft_wrap=True)
-    found = run_calibration(run, data=data, cache=cache or default_cache(), folds=folds, epochs=epochs, console=console)
+    found = run_calibration(run, data=data, cache=cache or user_cache(), folds=folds, epochs=epochs, console=console)
     typer.echo(
         f"{run}: seen-bias {found.seen_bias:.3f}; harmonic mean of seen and left-out captions {found.harmonic_mean:.3f}, "
         f"{found.harmonic_mean_before:.3f} without it. Export it again to ship that."
@@ -157,8 +159,3 @@ def import_foreign(
     typer.echo(
         f"{output}: {header.encoder.kind}, {header.encoder.parameters:,} parameters; measure it with: aura-edge evaluate --run {output}"
     )
-
-
-def default_cache() -> Path:
-    """Where resampled recordings are kept: below `$XDG_CACHE_HOME`, or `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aura-edge"

@@ -129,7 +129,7 @@ def evaluate(
     torch = require("torch", extra="train")
     require("sklearn", extra="train")
 
-    from aura_edge_train.commands import default_cache
+    from aura_edge.user_cache import user_cache
     from aura_edge_train.datasets import SPLITS
     from aura_edge_train.evaluation.candidates import open_candidate, sets_of
     from aura_edge_train.evaluation.conditions import Conditions
@@ -167,7 +167,7 @@ def evaluate(
     )
     used, console = threads or os.cpu_count() or 1, Console(stderr=True, soft_wrap=True)
     torch.set_num_threads(used)
-    home = cache or default_cache()
+    home = cache or user_cache()
     spaces = Spaces(home, name=text_tower or None, download=download, console=console)
     with ExitStack() as opened:
         candidates = [_first(run, bundle, engine or "ort", precision, checkpoint, used)]
