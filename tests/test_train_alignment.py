@@ -208,6 +208,8 @@ def test_two_processes_give_the_gradients_of_the_joined_batch(tmp_path: Path) ->
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("threads after") == 2
+    assert "gloo" not in done.stdout, "a thread of the group outlives it, and aborts the process as Python ends"
     expected = two_processes.gradients(slice(0, 24), 24)
     assert len(expected) == 7
     for rank in (0, 1):

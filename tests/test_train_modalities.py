@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -387,11 +386,6 @@ running.train(recipe.load(Path(sys.argv[1])), data=Path(), run=Path(sys.argv[2])
 """
 
 
-ABORTED = "terminate called without an active exception"
-"""What a process of a distributed run said as it ended, twice in about fifty runs on a busy machine. It comes from a thread of a library, and was
-not seen again when looked for; a second run is allowed for this, and for nothing else."""
-
-
 def test_two_processes_learn_as_one(tmp_path: Path) -> None:
     """`torchrun` with two: half a batch each, the losses of one process with all of it; one log, one checkpoint."""
     script, written = tmp_path / "together.py", tmp_path / "recipe.toml"
@@ -403,9 +397,6 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
     for name, command in (("alone", alone), ("both", both)):
         arguments = [*command, str(written), str(tmp_path / name), str(tmp_path / "cache")]
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200, check=False)
-        if name == "both" and ABORTED in done.stderr:
-            shutil.rmtree(tmp_path / name, ignore_errors=True)
-            done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
     assert losses_of(tmp_path / "both") == pytest.approx(losses_of(tmp_path / "alone"), rel=1e-3)
     assert checkpoint.load(tmp_path / "both").header.metrics["epoch"] in (1, 2)

@@ -7,6 +7,7 @@ are computed everywhere are the same loss.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ def joined(device: torch.device) -> Iterator[Process]:
                 f"process {own + 1} of this machine, and {there} GPUs: start one for each GPU (--nproc-per-node {there})."
             )
         torch.cuda.set_device(own)  # "cuda" is another GPU in each process from here on
+    # Its functions take the group of the moment as a default argument. Torch imports it with the first optimiser; were the group there by then,
+    # it would outlive its end, and a thread of it that lets a tensor go while Python ends aborts the process.
+    importlib.import_module("torch.distributed.nn")
     # What is agreed on lies on the CPU, whatever the batches lie on.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
