@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aura_edge.bundle_files import MANIFEST, inside, read_manifest, read_tensors, swap
+from aura_edge.bundle_files import MANIFEST, inside, read_manifest, read_tensors
 from aura_edge.errors import BundleError, ParityError
 from aura_edge.manifest import (
     FP32,
@@ -37,6 +36,7 @@ from aura_edge.manifest import (
     Variant,
 )
 from aura_edge.types import CHANNELS
+from aura_edge.whole_files import replace_folder
 
 __all__ = [
     "FP32",
@@ -182,7 +182,6 @@ def save(folder: str | os.PathLike[str], manifest: Manifest, files: Mapping[str,
         raise BundleError(f"{target}: exists and is no bundle (no {MANIFEST}); choose another name or remove it.")
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
     manifest = msgspec.structs.replace(manifest, schema=SCHEMA, files=entries)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     complete = Bundle(target, manifest)
     for name in entries:
         inside(target, name)
@@ -196,20 +195,12 @@ def save(folder: str | os.PathLike[str], manifest: Manifest, files: Mapping[str,
         raise BundleError(
             f"{target}: would get a manifest that nothing can load: {error}. Nothing was written."
         ) from error
-    shutil.rmtree(draft, ignore_errors=True)
     try:
-        for name, data in files.items():
-            file = draft / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-        (draft / MANIFEST).write_bytes(text)
-        swap(draft, target)
+        replace_folder(target, {**files, MANIFEST: text})
     except OSError as error:
         raise BundleError(
             f"{target}: cannot write the bundle: {error.strerror}. Free some space or choose another place."
         ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return load(target)
 
 

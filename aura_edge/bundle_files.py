@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +53,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(
             f"{path}: not a valid manifest: {error}. Copy the bundle again, or export it again."
         ) from error
-
-
-def swap(draft: Path, target: Path) -> None:
-    """Put `draft` where `target` is; the old one comes back if that fails."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    target.rename(old)
-    try:
-        draft.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -85,7 +85,7 @@ def test_the_golden_vectors_come_out(
     assert np.allclose(alone[0], together[1], atol=1e-4)
     engine.close()
     engine.close()
-    assert driver.closed
+    assert not driver.closed, "a driver that was given stays the caller's"
     assert driver.leaks == {}
     with pytest.raises(EngineError, match="this engine is closed"):
         engine.embed(windows)
@@ -135,12 +135,16 @@ def test_other_precisions_are_refused() -> None:
         open_cuda(demo()[0], precision="int8", driver=FakeDriver())
 
 
-def test_a_failure_while_opening_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A module without the kernel: the error names the bundle, and everything is given back."""
+@pytest.mark.parametrize("own", [True, False])
+def test_a_failure_while_opening_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """A module without the kernel: the error names the bundle, and everything is given back, the driver too where it was opened for this."""
     driver = FakeDriver(FACTS, {})
+    monkeypatch.setattr(cuda, "open_driver", lambda: driver)
     with pytest.raises(EngineError, match=r"cannot run demo\.aura here: .*no kernel aura_encoder"):
-        open_cuda(with_weights(tmp_path), driver=driver)
-    assert driver.closed
+        open_cuda(with_weights(tmp_path), driver=None if own else driver)
+    assert driver.closed == own
     assert driver.leaks == {}
 
 

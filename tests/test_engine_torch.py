@@ -147,17 +147,3 @@ def test_a_checkpoint_of_another_text_space_is_refused(run: Path, tmp_path: Path
     checkpoint.save(tmp_path / "clip", checkpoint.load(run).encoder, msgspec.structs.replace(header, text_space=space))
     with pytest.raises(TextSpaceError, match="ViT-B-32"):
         open_torch(tmp_path / "clip", bundle=of_bundle(tmp_path))
-
-
-def test_writing_a_file_follows_links_and_leaves_devices(tmp_path: Path) -> None:
-    """What stands for another file still does so afterwards, and a pipe stays a pipe."""
-    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
-    link.symlink_to(real)
-    checkpoint.replace_file(link, b"first")
-    checkpoint.replace_file(link, b"second")
-    assert (link.is_symlink(), real.read_bytes()) == (True, b"second")
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    checkpoint.replace_file(pipe, b"through")
-    assert (os.read(reader, 100), pipe.is_fifo()) == (b"through", True)
-    os.close(reader)

@@ -18,6 +18,7 @@ import swinging  # noqa: E402
 
 from aura_edge import testing, text  # noqa: E402
 from aura_edge.encoders.checkpoint import Caption  # noqa: E402
+from aura_edge.encoders.mocap_checkpoint import Header  # noqa: E402
 from aura_edge.manifest import DecisionSpec, TextSpace  # noqa: E402
 from aura_edge_train import recipe  # noqa: E402
 from aura_edge_train.batches import mocap_input  # noqa: E402
@@ -29,7 +30,6 @@ from aura_edge_train.evaluation.cross_modal import Retrieved  # noqa: E402
 from aura_edge_train.evaluation.embedding import Embedded, embed_split  # noqa: E402
 from aura_edge_train.evaluation.evaluate import evaluate  # noqa: E402
 from aura_edge_train.evaluation.spaces import Spaces  # noqa: E402
-from aura_edge_train.mocap import Header  # noqa: E402
 from aura_edge_train.recipe import Mocap  # noqa: E402
 from aura_edge_train.videos import VideoRows  # noqa: E402
 
@@ -58,7 +58,11 @@ class Reach(torch.nn.Module):
 def with_mocap(candidate: Candidate, joints: tuple[str, ...]) -> Candidate:
     made_ready = Mocap(kind="transformer", face_forward=False)
     return replace(
-        candidate, mocap=(Reach(), Header(encoder=candidate.spec, joints=joints, rate_hz=10.0, made_ready=made_ready))
+        candidate,
+        mocap=(
+            Reach(),
+            Header(encoder=candidate.spec, joints=joints, rate_hz=10.0, made_ready=msgspec.to_builtins(made_ready)),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from small_graphs import encoder_of, graph_of
 from typer.testing import CliRunner
 
 from aura_edge import bundle, encoders, testing, text
-from aura_edge.encoders import checkpoint
+from aura_edge.encoders import checkpoint, mocap_checkpoint
 from aura_edge.encoders.checkpoint import Caption, Header
 from aura_edge.engines.ort import open_ort
 from aura_edge.errors import BundleError, InputError, ParityError, RecipeError
@@ -237,15 +237,18 @@ def test_captions_of_windows_are_read(tmp_path: Path) -> None:
 def with_mocap(run: Path) -> Path:
     """A run that left an encoder of motion capture, as training writes it."""
     recipes = pytest.importorskip("aura_edge_train.recipe")
-    from aura_edge_train import mocap as trained
 
     torch.manual_seed(1)
     options = {"gru_axis": "channel", "pool": "max", "dimension": 8, "channels": 6, "groups": 2, "window_samples": 20}
     sizes = {"filters": 8, "kernels": [2, 2], "pools": [2, 1], "bins": 7}
     spec = encoders.make_spec("cnn_rnn", options | sizes)
     made_ready = recipes.Mocap(preset="cnn-rnn-mocap")
-    trained.save(
-        run, encoders.build(spec), trained.Header(encoder=spec, joints=("a", "b"), rate_hz=10.0, made_ready=made_ready)
+    mocap_checkpoint.save(
+        run,
+        encoders.build(spec),
+        mocap_checkpoint.Header(
+            encoder=spec, joints=("a", "b"), rate_hz=10.0, made_ready=msgspec.to_builtins(made_ready)
+        ),
     )
     return run
 
@@ -258,9 +261,8 @@ def test_mocap_travels_in_the_bundle(with_mocap: Path, monkeypatch: pytest.Monke
     about = json.loads(made.bundle.read(mocap.HEADER))
     assert (about["joints"], about["rate_hz"]) == (["a", "b"], 10.0)
     assert about["made_ready"]["preset"] == "cnn-rnn-mocap"
-    from aura_edge_train.mocap import load
 
-    encoder, _ = load(with_mocap)
+    encoder, _ = mocap_checkpoint.load(with_mocap)
     poses = mocap.made_up_poses(9, 6, 20, 10.0)
     with torch.inference_mode():
         expected = encoder(torch.from_numpy(poses)).numpy()
@@ -272,7 +274,7 @@ def test_wrong_mocap_is_refused(with_mocap: Path, run: Path, tmp_path: Path) -> 
     """A run without one, a torn one, and a graph that computes something else write nothing."""
     with pytest.raises(ParityError, match="the exported mocap encoder is not the trained one"):
         mocap.export_mocap(with_mocap, tolerance=Tolerance(max_abs=-1))
-    weights = with_mocap / mocap.WEIGHTS
+    weights = with_mocap / mocap_checkpoint.WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(BundleError, match="were not written together"):
         mocap.export_mocap(with_mocap)

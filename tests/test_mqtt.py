@@ -291,11 +291,12 @@ def test_broker_over_tls_is_checked(
 
 
 def test_numbers_of_numpy_are_written() -> None:
-    """An engine of one's own may hand them over."""
+    """An engine or classifier of one's own may hand them over: messages are written as JSON lines are."""
     sink = MqttSink(parse_broker("mqtt://127.0.0.1:1/x"))
     try:
-        line = sink._line("event", Event("end", "walking", "activity", 5, 0, np.float64(0.5), np.float32(0.5)))  # type: ignore[arg-type]
-        assert msgspec.json.decode(line)["duration_s"] == 0.5
+        sink.emit(Event("start", "walking", "activity", 5, 0, np.float64(0.5), np.float32(0.5)))  # type: ignore[arg-type]
+        assert sink._label is not None
+        assert msgspec.json.decode(sink._label)["score"] == 0.5
     finally:
         sink.close()
 

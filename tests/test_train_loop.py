@@ -135,7 +135,7 @@ import torch
 torch.set_num_threads(1)
 from aura_edge import text
 from aura_edge.encoders import checkpoint
-from aura_edge_train import provenance, recipe, running
+from aura_edge_train import loop, provenance, recipe, running
 from aura_edge_train.learner import Learner
 provenance.commit = lambda: "c0ffee"
 text.TOWERS["tiny"] = "aura_edge.testing:FakeTower"
@@ -155,7 +155,7 @@ what, count, path, run, cache = sys.argv[1:]
 if what == "step":
     Learner.step = die_on(int(count), Learner.step)
 elif what == "file":
-    checkpoint.replace_file = die_on(int(count), checkpoint.replace_file)
+    checkpoint.replace_file = loop.replace_file = die_on(int(count), loop.replace_file)
 chosen = msgspec.json.decode(Path(path).read_bytes(), type=recipe.Recipe)
 running.train(chosen, data=Path(), run=Path(run), cache=Path(cache), resume=True)
 """

@@ -22,14 +22,13 @@ pytest.importorskip("sklearn", reason="validation scores need it; it comes with 
 import swinging  # noqa: E402
 
 from aura_edge import testing  # noqa: E402
-from aura_edge.encoders import checkpoint  # noqa: E402
+from aura_edge.encoders import checkpoint, mocap_checkpoint  # noqa: E402
 from aura_edge.errors import BundleError, RecipeError  # noqa: E402
 from aura_edge.manifest import SignalSpec  # noqa: E402
 from aura_edge_train import (  # noqa: E402
     datasets,
     gathering,
     loop,
-    mocap,
     provenance,
     recipe,
     running,
@@ -39,7 +38,7 @@ from aura_edge_train import (  # noqa: E402
 from aura_edge_train.curves import Curves  # noqa: E402
 from aura_edge_train.datasets.drafts import frames_of  # noqa: E402
 from aura_edge_train.datasets.store import Store, open_store  # noqa: E402
-from aura_edge_train.recipe import Recipe  # noqa: E402
+from aura_edge_train.recipe import Mocap, Recipe  # noqa: E402
 from aura_edge_train.videos import VideoRows  # noqa: E402
 
 QUIET = Console(quiet=True)
@@ -125,9 +124,9 @@ def test_mocap_encoder_is_kept_with_how_to_use_it(store: Store, tmp_path: Path) 
     """Loaded again, both encoders give what validation saw."""
     chosen = parsed(ALIGNED, epochs=1)
     header = fit(chosen, store, tmp_path / "run")
-    encoder, told = mocap.load(tmp_path / "run")
+    encoder, told = mocap_checkpoint.load(tmp_path / "run")
     assert told.joints == swinging.SKELETON.joints
-    assert told.made_ready == chosen.mocap
+    assert msgspec.convert(told.made_ready, Mocap) == chosen.mocap
     both = torch.nn.ModuleDict({"imu": checkpoint.load(tmp_path / "run").encoder, "mocap": encoder})
     starts = store.window_starts("validation", 1000)
     imu, captured, present = validation.embed_mocap(both, store, starts, chosen, 1000)
@@ -135,7 +134,7 @@ def test_mocap_encoder_is_kept_with_how_to_use_it(store: Store, tmp_path: Path) 
     found = validation.both_ways(imu[present], captured[present], np.arange(int(present.sum())))
     assert found == pytest.approx(header.metrics["validation_mrr"]["swinging imu-mocap"], abs=1e-6)
     with pytest.raises(BundleError, match="no mocap encoder"):
-        mocap.load(tmp_path)
+        mocap_checkpoint.load(tmp_path)
 
 
 def test_everything_at_once(store: Store, tmp_path: Path) -> None:
@@ -318,7 +317,7 @@ def test_stopped_between_and_inside_phases_and_resumed(store: Store, tmp_path: P
             fit(parsed(PROGRESSIVE), store, tmp_path / "stopped", after_epoch=stop_at(last))
     fit(parsed(PROGRESSIVE), store, tmp_path / "stopped")
     files = {file.name for file in (tmp_path / "straight").iterdir()}
-    assert {mocap.WEIGHTS, mocap.HEADER} < files
+    assert {mocap_checkpoint.WEIGHTS, mocap_checkpoint.HEADER} < files
     for name in files:
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes(), name
 

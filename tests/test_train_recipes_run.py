@@ -17,8 +17,8 @@ pytest.importorskip("sklearn", reason="validation scores need it; it comes with 
 
 import tiny_clip  # noqa: E402
 
-from aura_edge.encoders import checkpoint  # noqa: E402
-from aura_edge_train import datasets, mocap, recipe, running  # noqa: E402
+from aura_edge.encoders import checkpoint, mocap_checkpoint  # noqa: E402
+from aura_edge_train import datasets, recipe, running  # noqa: E402
 from aura_edge_train.recipe import Recipe  # noqa: E402
 
 COLUMNS = "canonical_timestamp_ms,gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
@@ -62,7 +62,7 @@ def test_aura_on_moments_and_motion_capture(tower: str, tmp_path: Path) -> None:
     assert header.encoder.options["width"] == 192
     assert header.text_space.tower == f"open_clip:{tiny_clip.MODEL}"
     assert set(header.metrics["validation_mrr"]) == {"swinging imu-mocap"}
-    assert mocap.load(tmp_path / "run")[1].encoder.options["channels"] == 9
+    assert mocap_checkpoint.load(tmp_path / "run")[1].encoder.options["channels"] == 9
 
 
 def test_clip_space_of_the_demo(tower: str, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def diary(
 
 def write_whole(path: Path, text: str) -> None:
     """Beside it first, then renamed."""
-    from aura_edge.encoders.checkpoint import replace_file
     from aura_edge.errors import SinkError
+    from aura_edge.whole_files import replace_file
 
     try:
         replace_file(path, text.encode())

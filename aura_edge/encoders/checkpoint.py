@@ -20,6 +20,7 @@ import msgspec
 from aura_edge import encoders
 from aura_edge.errors import BundleError, require
 from aura_edge.manifest import DecisionSpec, EncoderSpec, SignalSpec, TextSpace
+from aura_edge.whole_files import replace_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,21 +113,6 @@ def load(folder: str | os.PathLike[str]) -> Checkpoint:
             f"{home / WEIGHTS}: these weights are not of this encoder: {error}. Train it again."
         ) from error
     return Checkpoint(home, header, encoder)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, then rename it there: nobody ever sees half of it. A link is followed; what is no regular file, such
-    as a device or a pipe, is written to and not replaced."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 class _SchemaOnly(msgspec.Struct):

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.bundle import Bundle, load_golden
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.engines import Engine, open_engine
 from aura_edge.engines.candidates import Candidate, Installed, candidates_of, installed_here
 from aura_edge.engines.proof import prove
 from aura_edge.errors import AuraEdgeError, EngineError
 from aura_edge.user_cache import user_cache
+from aura_edge.whole_files import replace_file
 
 SCHEMA = 1
 STREAM_WINDOWS = 1200

@@ -46,10 +46,12 @@ class CudaEngine:
         shape: EncoderShape,
         packed: Mapping[str, NDArray[Any]],
         compile_plan: Callable[[Plan], bytes],
+        *,
+        owns: bool,
     ) -> None:
         self.info = info
         self._driver, self._shape = driver, shape
-        self._release: list[Callable[[], None]] = [driver.close]
+        self._release: list[Callable[[], None]] = [driver.close] if owns else []
         self._open = True
         try:
             self._prepare(packed, compile_plan)
@@ -147,7 +149,8 @@ def open_cuda(
     """The bundle's encoder as one kernel on the first GPU. The first time on a machine it is compiled, which takes seconds; later it is found.
 
     The weights are the bundle's own (`WEIGHTS`), or those of the run folder `checkpoint` that it was exported from, which needs torch.
-    `precision` is `fp16` or None. Raises `EngineError` for an encoder that the kernel cannot run, and where GPU, driver or compiler are missing.
+    `precision` is `fp16` or None; `driver` is an open CUDA driver, which stays the caller's. Raises
+    `EngineError` for an encoder that the kernel cannot run, and where GPU, driver or compiler are missing.
     """
     if precision not in (None, PRECISION):
         raise EngineError(
@@ -170,7 +173,12 @@ def open_cuda(
     info = EngineInfo("cuda", f"cuda:0 ({gpu.device.name})", PRECISION, None, digest)
     try:
         engine = CudaEngine(
-            gpu, info, shape, packed, lambda plan: build.cubin("encoder", plan.defines(places), 10 * major + minor)
+            gpu,
+            info,
+            shape,
+            packed,
+            lambda plan: build.cubin("encoder", plan.defines(places), 10 * major + minor),
+            owns=driver is None,
         )
     except EngineError as error:
         raise EngineError(f"the cuda engine cannot run {bundle.path.name} here: {error}") from error

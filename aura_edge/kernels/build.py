@@ -20,6 +20,7 @@ from pathlib import Path
 from aura_edge.errors import EngineError
 from aura_edge.kernels import nvrtc
 from aura_edge.user_cache import user_cache
+from aura_edge.whole_files import replace_file
 
 SOURCES = Path(__file__).parent
 SUFFIXES = (".cuh", ".inl", ".cu", ".hpp", ".cpp")
@@ -184,9 +185,7 @@ def _kept(
 def _keep(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        draft.write_bytes(content)
-        draft.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise EngineError(
             f"{path}: a compiled kernel cannot be kept: {error.strerror}. Free some space, or set XDG_CACHE_HOME."

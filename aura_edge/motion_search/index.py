@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import InputError, SinkError, require
 from aura_edge.manifest import Manifest, TextSpace
 from aura_edge.motion_search.windows import Embedded
+from aura_edge.whole_files import replace_file
 
 SCHEMA = 1
 FACTS = "index.json"

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, BinaryIO
@@ -47,6 +47,13 @@ _KEYS = {
 }
 
 
+def encoded(item: Prediction | Event | Summary, left_out: Collection[str] = ()) -> bytes:
+    """One item as a JSON object, without a line end; keys of `left_out` are not in it."""
+    kind, keys = _KEYS[type(item)]
+    told = {"schema": SCHEMA, "type": kind} | {key: getattr(item, key) for key in keys if key not in left_out}
+    return _ENCODER.encode(told)
+
+
 class JsonlSink:
     """Writes to the file `target`, replacing what was there, or to standard output for `-`."""
 
@@ -55,7 +62,6 @@ class JsonlSink:
         self._left_out = () if timing else ("latency_ms", "latency")
         self._name = "standard output" if target == "-" else os.fspath(target)
         self._owned = target != "-"
-        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
         self._stream: BinaryIO | None
         if not self._owned and sys.stdout is None:
             raise SinkError("standard output is closed. Open it, or write to a file with --sink jsonl:PATH.")
@@ -71,10 +77,9 @@ class JsonlSink:
         """Write one line, whole, and flush it. Raises `SinkError` where that fails; nothing more is written after that."""
         if self._stream is None:
             raise SinkError(f"{self._name}: written to after it was closed. Open the sink again.")
-        kind, keys = _KEYS[type(item)]
-        line = {"schema": SCHEMA, "type": kind} | {key: getattr(item, key) for key in keys if key not in self._left_out}
+        line = encoded(item, self._left_out) + b"\n"
         try:
-            self._stream.write(self._encoder.encode(line) + b"\n")
+            self._stream.write(line)
             self._stream.flush()
         except OSError as error:
             with suppress(OSError):  # the buffer tries the line that did not fit once more
@@ -101,6 +106,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def _remedy(error: OSError) -> str:

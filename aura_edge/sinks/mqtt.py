@@ -18,16 +18,15 @@ import logging
 import os
 import re
 import socket
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-import numpy as np
 
 import aura_edge
 from aura_edge.errors import SinkError, require
-from aura_edge.sinks.jsonl import SCHEMA
+from aura_edge.sinks.jsonl import encoded
 from aura_edge.types import Event, Prediction, Summary
 
 if TYPE_CHECKING:
@@ -93,7 +92,6 @@ class MqttSink:
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._broker, self._title = broker, title
-        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
         self._label: bytes | None = None
         self.dropped = 0
         """Events that no place was left for."""
@@ -115,16 +113,16 @@ class MqttSink:
     def emit(self, item: Prediction | Event | Summary) -> None:
         """Queue one message; nothing is waited for."""
         if isinstance(item, Prediction):
-            self._client.publish(f"{self._broker.topic}/prediction", self._line("prediction", item), qos=0)
+            self._client.publish(f"{self._broker.topic}/prediction", encoded(item), qos=0)
         elif isinstance(item, Event):
-            line = self._line("event", item)
+            line = encoded(item)
             self._queue("event", line)
             if item.kind == "start":
                 self._label = line
                 if self._client.is_connected():  # else the newest is told on coming back
                     self._queue("label", line, retain=True)
         else:
-            self._queue("summary", self._line("summary", item), retain=True)
+            self._queue("summary", encoded(item), retain=True)
 
     def close(self) -> None:
         """Wait a moment for what is on its way, say `offline`, and go."""
@@ -144,10 +142,6 @@ class MqttSink:
 
         sent = self._client.publish(f"{self._broker.topic}/{topic}", line, qos=1, retain=retain)
         self.dropped += sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
-
-    def _line(self, kind: str, item: Prediction | Event | Summary) -> bytes:
-        told = {field.name: getattr(item, field.name) for field in fields(item)}
-        return self._encoder.encode({"schema": SCHEMA, "type": kind, **told})
 
     # ---- paho's thread ----
 
@@ -221,9 +215,3 @@ def _discovery(broker: Broker, title: str) -> list[tuple[str, dict[str, Any]]]:
         )
         for key, sensor in sensors.items()
     ]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

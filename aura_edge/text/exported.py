@@ -60,7 +60,7 @@ class ExportedTower:
     """Embeds sentences one by one, as the tower does that it was made from."""
 
     def __init__(self, folder: Path, header: Header, model: bytes, tokenizer: bytes) -> None:
-        tokenizers = require("tokenizers", extra="export")
+        tokenizers = require("tokenizers", extra="text")
         # As in the engine of that name: no report of its use, and none before the import.
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import InputError
+from aura_edge.whole_files import replace_file
 from aura_edge_bench import training_tables
 from aura_edge_bench.committed import read
 

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import SinkError
+from aura_edge.whole_files import replace_file
 from aura_edge_bench.comparison import Comparison
 from aura_edge_bench.encode_latency import EncodeLatency, EngineResult
 from aura_edge_bench.machine import Machine

@@ -19,9 +19,9 @@ import msgspec
 import torch
 from rich.console import Console
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
 from aura_edge.user_cache import user_cache
+from aura_edge.whole_files import replace_file
 from aura_edge_bench.machine import Machine, this_machine
 from aura_edge_train import recipe as recipes
 from aura_edge_train import running

@@ -8,17 +8,13 @@ It is compared with the trained encoder on made-up motion: a run leaves no poses
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aura_edge import encoders
-from aura_edge.errors import BundleError, ParityError, require
-from aura_edge.manifest import EncoderSpec
+from aura_edge.errors import ParityError, require
 from aura_edge_export.graph import to_onnx
 from aura_edge_export.parity import FP32, Tolerance
 from aura_edge_export.sessions import embed
@@ -26,40 +22,16 @@ from aura_edge_export.sessions import embed
 MODALITIES = ("imu", "mocap")
 INPUT = "mocap"
 MODEL, HEADER = "encoder.mocap.onnx", "mocap.json"
-WEIGHTS = "mocap.safetensors"
 WINDOWS = 64
-
-
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What training writes to `mocap.json`."""
-
-    encoder: EncoderSpec
-    joints: tuple[str, ...]
-    rate_hz: float
-    made_ready: dict[str, Any]
-    weights_sha256: str
 
 
 def export_mocap(run: Path, *, tolerance: Tolerance = FP32) -> dict[str, bytes]:
     """The two files for a bundle. Raises `BundleError` for a run without such an encoder, or a damaged one, and `ParityError` where the
     graph computes something else."""
     torch = require("torch", extra="export")
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
+    from aura_edge.encoders import mocap_checkpoint
 
-    try:
-        header = msgspec.json.decode((run / HEADER).read_bytes(), type=Header)
-        weights = (run / WEIGHTS).read_bytes()
-        if hashlib.sha256(weights).hexdigest() != header.weights_sha256:
-            raise BundleError(
-                f"{run}: {WEIGHTS} and {HEADER} were not written together. Resume the run that made them."
-            )
-        encoder = encoders.build(header.encoder)
-        encoder.load_state_dict(from_bytes(weights))
-    except (OSError, msgspec.DecodeError, SafetensorError, RuntimeError) as error:
-        raise BundleError(
-            f"{run}: no mocap encoder that can be read ({error}). Expected the folder of a run whose recipe has [mocap]."
-        ) from error
+    encoder, header = mocap_checkpoint.load(run)
     options = header.encoder.options
     content = to_onnx(encoder, window_samples=options["window_samples"], channels=options["channels"], name=INPUT)
     poses = made_up_poses(WINDOWS, options["channels"], options["window_samples"], header.rate_hz)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from aura_edge.bundle_files import swap
 from aura_edge.errors import BundleError, ParityError, require
 from aura_edge.text import TextTower
 from aura_edge.text.clip_text import ClipText
 from aura_edge.text.exported import HEADER, INPUT, MODEL, OUTPUT, TOKENIZER, Header, open_exported
 from aura_edge.text.minilm import MiniLM
+from aura_edge.whole_files import replace_folder
 from aura_edge_export.graph import trace
 from aura_edge_export.lexicon import read_phrases
 
@@ -55,11 +53,13 @@ def export_tower(tower: TextTower, folder: Path, *, sentences: Sequence[str] = (
         golden={sentence: tuple(row.tolist()) for sentence, row in zip(GOLDEN, expected, strict=False)},
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
+    files = {**contents, HEADER: msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n"}
     target = folder.resolve()
     if target.exists() and not (target / HEADER).is_file():
         raise BundleError(f"{target}: exists and is no exported text tower (no {HEADER}); choose another folder.")
     with tempfile.TemporaryDirectory() as scratch:
-        _write(Path(scratch), header, contents)
+        for name, content in files.items():
+            (Path(scratch) / name).write_bytes(content)
         found = open_exported(f"onnx:{scratch}").embed(compared)
     parity = TowerParity(
         len(compared), float(np.abs(found - expected).max()), float(np.sum(found * expected, axis=1).min())
@@ -71,17 +71,12 @@ def export_tower(tower: TextTower, folder: Path, *, sentences: Sequence[str] = (
             f"the exported text tower is not {tower.space.tower}: vectors of {parity.sentences} sentences differ by up to {parity.max_abs:.3g}, "
             f"accepted {LARGEST_DIFFERENCE:g}; worst: {worst!r}. Nothing was written. Try another version of torch or tokenizers."
         )
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        draft.mkdir(parents=True)
-        _write(draft, header, contents)
-        swap(draft, target)
+        replace_folder(target, files)
     except OSError as error:
         raise BundleError(
             f"{target}: cannot be written: {error.strerror}. Choose another place with --text."
         ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return parity
 
 
@@ -100,9 +95,3 @@ def _parts(tower: TextTower, torch: Any) -> tuple[Any, Any, Any, str, bool]:
             tower._model.text.attn_mask = mask  # embedding cuts it to the sentence at hand
         return ClipTower(tower._model), tokenizer([GOLDEN[0]]), None, clip_tokens(tokenizer), True
     raise ParityError(f"the text tower {tower.space.tower} has no form in ONNX; MiniLM and open_clip's have.")
-
-
-def _write(folder: Path, header: Header, contents: dict[str, bytes]) -> None:
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    (folder / HEADER).write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n")

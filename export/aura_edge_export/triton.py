@@ -10,16 +10,14 @@ configuration", and its model_config.proto.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from aura_edge.bundle import FP32, Bundle
-from aura_edge.bundle_files import swap
 from aura_edge.engines.ort import INPUT, OUTPUT
 from aura_edge.errors import BundleError, InputError
+from aura_edge.whole_files import replace_folder
 
 CONFIG = "config.pbtxt"
 MAX_BATCH = 64
@@ -102,14 +100,8 @@ def _write(target: Path, config: str, model: str, content: bytes) -> Path:
         raise BundleError(
             f"{target}: exists and is no model of Triton's (no {CONFIG}); choose another folder or remove it."
         )
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        (draft / "1").mkdir(parents=True)
-        (draft / "1" / model).write_bytes(content)
-        (draft / CONFIG).write_text(config)
-        swap(draft, target)
+        replace_folder(target, {f"1/{model}": content, CONFIG: config.encode()})
     except OSError as error:
         raise BundleError(f"{target}: cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import aura_edge
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.types import NS_PER_S
+from aura_edge.whole_files import replace_file
 from aura_edge_train import datasets
 from aura_edge_train.datasets import LabelledRecording
 

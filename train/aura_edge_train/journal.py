@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
+from aura_edge.whole_files import replace_file
 
 
 class Journal:

@@ -28,11 +28,12 @@ from safetensors.numpy import save as to_safetensors
 from torch import Generator
 
 from aura_edge import encoders
-from aura_edge.encoders import checkpoint
+from aura_edge.encoders import checkpoint, mocap_checkpoint
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import EncoderSpec, SignalSpec, TextSpace
 from aura_edge.text import TextTower
-from aura_edge_train import corpus, gathering, mocap, provenance, sentences, state
+from aura_edge.whole_files import replace_file
+from aura_edge_train import corpus, gathering, provenance, sentences, state
 from aura_edge_train.batches import Batcher
 from aura_edge_train.curves import Curves
 from aura_edge_train.datasets.index import POSE_RATE_HZ
@@ -247,10 +248,15 @@ def _keep(
     header = msgspec.structs.replace(header, decision=progress.decision, metrics=measured)
     if recipe.mocap is not None and whole.skeleton is not None:
         spec = learner.specs["mocap"]
-        mocap.save(
+        mocap_checkpoint.save(
             run,
             learner.average["mocap"],
-            mocap.Header(encoder=spec, joints=whole.skeleton.joints, rate_hz=POSE_RATE_HZ, made_ready=recipe.mocap),
+            mocap_checkpoint.Header(
+                encoder=spec,
+                joints=whole.skeleton.joints,
+                rate_hz=POSE_RATE_HZ,
+                made_ready=msgspec.to_builtins(recipe.mocap),
+            ),
         )
     return checkpoint.save(run, learner.average["imu"], header)
 
@@ -273,7 +279,7 @@ def leave_windows(run: Path, stores: Sequence[Store], samples: int) -> None:
             tensors[f"captions.{store.data_set.name}"] = np.concatenate(own)
     try:
         run.mkdir(parents=True, exist_ok=True)
-        checkpoint.replace_file(run / WINDOWS, to_safetensors(tensors))
+        replace_file(run / WINDOWS, to_safetensors(tensors))
     except OSError as error:
         raise RecipeError(
             f"{run}: cannot be written to: {error.strerror}. Choose another folder with --out."

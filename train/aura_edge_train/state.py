@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import DecisionSpec, TextSpace
+from aura_edge.whole_files import replace_file
 
 STATE = "state.safetensors"
 

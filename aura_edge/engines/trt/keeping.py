@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.engines.trt.library import LOG
+from aura_edge.whole_files import replace_file
 
 
 class EngineKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

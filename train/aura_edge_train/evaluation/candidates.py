@@ -14,14 +14,14 @@ from torch import nn
 
 from aura_edge import prototypes
 from aura_edge.bundle import Bundle, load, verify_files
-from aura_edge.encoders import checkpoint
+from aura_edge.encoders import checkpoint, mocap_checkpoint
 from aura_edge.engines import Engine
 from aura_edge.engines.torch import open_torch
 from aura_edge.errors import RecipeError
 from aura_edge.manifest import DecisionSpec, EncoderSpec, SignalSpec, TextSpace
 from aura_edge.prototypes import Prototypes
 from aura_edge.text.labels import embed_labels
-from aura_edge_train import datasets, mocap
+from aura_edge_train import datasets
 from aura_edge_train.datasets import DataSet
 from aura_edge_train.evaluation.spaces import Spaces
 from aura_edge_train.evaluation.zero_shot import Embed
@@ -52,7 +52,7 @@ class Candidate:
     bundle: Bundle | None = None
     encoder: nn.Module | None = None
     """As training left it; None for a bundle alone."""
-    mocap: tuple[nn.Module, mocap.Header] | None = None
+    mocap: tuple[nn.Module, mocap_checkpoint.Header] | None = None
 
     @property
     def knows_text(self) -> bool:
@@ -156,5 +156,5 @@ def sets_of(candidate: Candidate) -> list[str]:
     return found
 
 
-def _mocap(run: Path) -> tuple[nn.Module, mocap.Header] | None:
-    return mocap.load(run) if (run / mocap.HEADER).exists() else None
+def _mocap(run: Path) -> tuple[nn.Module, mocap_checkpoint.Header] | None:
+    return mocap_checkpoint.load(run) if (run / mocap_checkpoint.HEADER).exists() else None

@@ -123,8 +123,8 @@ def evaluate(
     import msgspec
     from rich.console import Console
 
-    from aura_edge.encoders.checkpoint import replace_file
     from aura_edge.errors import SinkError, require
+    from aura_edge.whole_files import replace_file
 
     torch = require("torch", extra="train")
     require("sklearn", extra="train")

@@ -17,6 +17,7 @@ from aura_edge_train.evaluation.conditions import Conditions
 from aura_edge_train.evaluation.embedding import Embedded, embed_windows
 from aura_edge_train.evaluation.retrieval import Direction
 from aura_edge_train.evaluation.spaces import Spaces
+from aura_edge_train.recipe import Mocap
 from aura_edge_train.towers.video import RATE_HZ
 from aura_edge_train.validation import BATCH, embedder
 
@@ -114,7 +115,7 @@ def motion_capture(
     if header.joints != skeleton.joints:
         return None
     captured = store.pose_windows(embedded.starts, candidate.signal.window_samples)
-    inputs, present = mocap_input(captured, header.made_ready, skeleton)
+    inputs, present = mocap_input(captured, msgspec.convert(header.made_ready, Mocap), skeleton)
     embed = embedder(encoder)
     return np.concatenate([embed(inputs[at : at + BATCH]) for at in range(0, len(inputs), BATCH)]), present
 

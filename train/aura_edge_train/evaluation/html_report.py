@@ -8,8 +8,8 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import SinkError
+from aura_edge.whole_files import replace_file
 from aura_edge_train.evaluation.metrics import Score
 from aura_edge_train.evaluation.pictures import confusion_picture, points_picture
 from aura_edge_train.evaluation.projections import Projection

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import InputError
 from aura_edge.text import TextTower
+from aura_edge.whole_files import replace_file
 from aura_edge_train.towers import mapped
 from aura_edge_train.towers.image import ImageTower
 from aura_edge_train.towers.video import RATE_HZ, embed_video

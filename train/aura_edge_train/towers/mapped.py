@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import InputError
+from aura_edge.whole_files import replace_file
 
 DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 LENGTH_BYTES = 8

@@ -1,4 +1,4 @@
-"""The encoder of motion capture that a run leaves beside that of the IMU: for retrieval, not for devices.
+"""The encoder of motion capture that a run leaves beside that of the IMU: for retrieval, and for bundles that are to find poses.
 
 <run>/mocap.safetensors   its weights
 <run>/mocap.json          spec, joints, how windows are made ready, and the digest of the weights
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from safetensors import SafetensorError
@@ -16,10 +17,9 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from aura_edge import encoders
-from aura_edge.encoders.checkpoint import replace_file
 from aura_edge.errors import BundleError
 from aura_edge.manifest import EncoderSpec
-from aura_edge_train.recipe import Mocap
+from aura_edge.whole_files import replace_file
 
 WEIGHTS, HEADER = "mocap.safetensors", "mocap.json"
 
@@ -30,8 +30,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     encoder: EncoderSpec
     joints: tuple[str, ...]
     rate_hz: float
-    made_ready: Mocap
-    """How its windows are centred and turned."""
+    made_ready: dict[str, Any]
+    """How its windows are centred and turned: `[mocap]` of the recipe, as plain data."""
     weights_sha256: str = ""
 
 
