@@ -341,3 +341,22 @@ def test_training_throughput_is_that_of_the_same_windows(tmp_path: Path) -> None
         assert found.ratio == pytest.approx(result.speeds["ours"].windows_per_s / fastest)
     with pytest.raises(RecipeError, match="nothing to time: 2 rounds of 300 steps of 32 windows, out of 192"):
         train_throughput(chosen, [store], testing.FakeTower(), tmp_path, steps=300, rounds=2, workers=(0,), threads=1)
+
+
+def test_engines_may_have_a_precision_of_their_own(tmp_path: Path) -> None:
+    """`ort,ort:int8` are two rows of one run, each proven and timed; a precision that the bundle has not is a row that says so."""
+    from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
+
+    target = tmp_path / "found.json"
+    chosen = ["--engine", "ort,ort:int8", "--engine", "ort:fp7", "--bundle", str(demo_file(DEMO_BUNDLE))]
+    run = CliRunner().invoke(bench_app, [*chosen, "--rounds", "5", "--json", str(target)])
+    assert run.exit_code == 0, run.output
+    found = msgspec.json.decode(target.read_bytes(), type=EncodeLatency)
+    assert [(row.engine, row.precision) for row in found.engines] == [
+        ("ort", "fp32"),
+        ("ort:int8", "int8"),
+        ("ort:fp7", None),
+    ]
+    assert "fp7" in (found.engines[2].unavailable or "")
+    assert [(c.engine, c.against) for c in found.comparisons] == [("ort", "ort:int8")]
+    assert CliRunner().invoke(bench_app, ["--engine", "ort,fast"]).exit_code == 2

@@ -19,8 +19,9 @@ def bench(
         list[str] | None,
         typer.Option(
             "--engine",
-            help=f"Engine to time: {', '.join(ENGINES)}; may be repeated (default: ort and torch).",
-            callback=lambda names: names and [known_engine(name) for name in names],
+            help=f"Engines to time, several between commas or repeated: {', '.join(ENGINES)}; ort:int8 for one in a precision of its own "
+            "(default: ort and torch).",
+            callback=lambda names: _listed(names or []),
         ),
     ] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION_HELP)] = None,
@@ -56,7 +57,7 @@ def bench(
         task = bar.add_task("rounds", total=rounds)
         result = encode_latency(
             opened,
-            tuple(dict.fromkeys(engine or ("ort", "torch"))),
+            tuple(engine or ("ort", "torch")),
             checkpoint=checkpoint,
             provider=provider,
             precision=precision,
@@ -73,3 +74,11 @@ def bench(
     if json_file is not None:
         write_json(json_file, result)
     Console(markup=False, emoji=False).print(render(result))
+
+
+def _listed(asked: list[str]) -> list[str]:
+    """`ort,ort:int8` as two; each known, each once."""
+    names = [name.strip() for text in asked for name in text.split(",") if name.strip()]
+    for name in names:
+        known_engine(name.partition(":")[0])
+    return list(dict.fromkeys(names))

@@ -78,7 +78,8 @@ def encode_latency(
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
 ) -> EncodeLatency:
-    """Time the engines `names` on `windows` (N, 6, n), by default the golden ones of the bundle, which are real.
+    """Time the engines `names` (`ort`, or `ort:int8` for a precision of its own) on `windows` (N, 6, n), by default the golden ones of the
+    bundle, which are real.
 
     An engine that cannot run here, or does not compute the golden embeddings, is in the result with the reason. Raises `EngineError` when
     that is all of them.
@@ -89,10 +90,12 @@ def encode_latency(
     try:
         for name in names:
             try:
-                own = provider if name == "ort" else None
-                wanted = None if name.startswith("torch") else precision  # a checkpoint runs as it was trained
+                kind, _, asked = name.partition(":")
+                own = provider if kind == "ort" else None
+                # A checkpoint runs as it was trained.
+                wanted = asked or (None if kind.startswith("torch") else precision)
                 engine = open_engine(
-                    name, opened, threads=threads, provider=own, checkpoint=checkpoint, precision=wanted
+                    kind, opened, threads=threads, provider=own, checkpoint=checkpoint, precision=wanted
                 )
                 running[name] = engine
                 difference = prove(opened, engine).golden_max_abs
