@@ -53,10 +53,13 @@ class Learner:
         return {"captions": self.captions.temperature} | self.alignment.temperatures
 
     def begin(self, phase: Phase) -> None:
-        """Let only those encoders learn that the phase does not freeze; the running mean of the others' weights stays as well."""
+        """Let only those encoders learn that the phase does not freeze. The others are from here on the running mean of their weights, which
+        stays too: it is what is kept of them, so that is what the rest must learn to agree with."""
         for name, encoder in self.encoders.items():
             frozen = name in phase.frozen
             encoder.train(not frozen).requires_grad_(not frozen)
+            if frozen:
+                encoder.load_state_dict(self.average[name].state_dict())
 
     def step(self, batch: Batch, phase: Phase, rate: float, step: int) -> dict[str, float]:
         """Learn from one batch; give its losses by name, and their sum as `loss`."""
