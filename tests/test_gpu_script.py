@@ -17,12 +17,15 @@ from gpu_fakes import HOPPER, fake_cubin, gpu_that_runs
 from kernel_cases import preset
 
 from aura_edge import bundle as bundles
+from aura_edge import testing
 from aura_edge.cuda.fake import FakeDriver
+from aura_edge.engines import EngineInfo
 from aura_edge.errors import EngineError
 from aura_edge.kernels import build, packing
 from aura_edge.kernels.shape import shape_of
-from aura_edge_bench import gpu_bundles, gpu_kernels, gpu_programs, gpu_report, gpu_torch, kernel_table
+from aura_edge_bench import gpu_bundles, gpu_engines, gpu_kernels, gpu_programs, gpu_report, gpu_torch, kernel_table
 from aura_edge_bench.gpu_rows import Row, attempt, checked, summary
+from aura_edge_train import recipe as recipes
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="the emulator is compiled by g++, which is not here"
@@ -70,7 +73,7 @@ def test_a_whole_run(gpu: FakeDriver, tmp_path: Path) -> None:
     missing = {row.name: row.unavailable for row in report.rows if row.unavailable}
     assert "torch sees no GPU here" in str(missing["matmul 8192, fp16"])
     assert "sdpa flash_attention B 1, N 50, H 2, d 32" in missing
-    assert "has no encoder.cuda.safetensors" in str(missing["cuda, demo, B 1"])
+    assert "has no encoder.cuda.safetensors" in str(missing["cuda, demo"])
     assert missing["a bundle of aura"] == "no bundle in this test"
     assert gpu.closed
     assert gpu.leaks == {}
@@ -243,3 +246,67 @@ def test_flops_of_the_encoder() -> None:
     assert 0.45e9 < gpu_kernels.flops(aura) < 0.6e9
     twice = dataclasses.replace(aura, depth=12)
     assert gpu_kernels.flops(twice) > 1.9 * gpu_kernels.flops(aura)
+
+
+def test_engines_take_turns_and_those_that_fail_say_why(tmp_path: Path) -> None:
+    """Each that runs is called in every round; what runs instead of it, computes something else or does not open is a row with the reason."""
+    opened = testing.tiny_bundle(tmp_path / "tiny.aura")
+    _, golden = bundles.load_golden(opened)
+    calls: list[str] = []
+    closed: list[str] = []
+
+    class Running:
+        def __init__(self, label: str, name: str, golden: Any) -> None:
+            self.info = EngineInfo(name, "somewhere", "fp16", None, "")
+            self.label, self._golden = label, golden
+
+        def embed(self, windows: Any) -> Any:
+            calls.append(self.label)
+            return self._golden[: len(windows)]
+
+        def close(self) -> None:
+            closed.append(self.label)
+
+    def opener(name: str, bundle: Any, *, provider: str | None, checkpoint: Any) -> Any:
+        label = f"{name} {provider}"
+        if name == "trt":
+            raise EngineError("TensorRT cannot be used")
+        found = -golden if name == "cuda" else golden
+        return Running(label, "ort", found)
+
+    rows = {
+        row.name: row
+        for row in gpu_engines.engine_rows(opened, checkpoint=None, batches=(1, 2), rounds=40, opener=opener)
+    }
+    assert set(rows) == {
+        "trt, tiny",
+        "cuda, tiny",
+        *(f"ort {provider}, tiny, B {batch}" for provider in ("cuda", "cpu") for batch in (1, 2)),
+    }
+    assert rows["trt, tiny"].unavailable == "TensorRT cannot be used"
+    assert "asked for the engine cuda, ort on somewhere ran" in str(rows["cuda, tiny"].unavailable)
+    assert rows["ort cpu, tiny, B 2"].values["golden_cosine_min"] == pytest.approx(1.0)
+    assert len(rows["ort cpu, tiny, B 2"].samples_us) == 40
+    timed = [label for label in calls if label.startswith("ort")][2:]
+    assert all(set(pair) == {"ort cuda", "ort cpu"} for pair in zip(timed[::2], timed[1::2], strict=True))
+    assert sorted(closed) == ["cuda None", "ort cpu", "ort cuda"]
+
+
+@pytest.mark.slow
+def test_a_training_run_leaves_its_time_rate_and_curve(tmp_path: Path) -> None:
+    """Out of the run's own log; a recipe that does not run is a row that says why."""
+    row = gpu_programs.training_row("tiny", tmp_path, tmp_path / "run", timeout_s=200)
+    assert row.unavailable is None
+    assert row.values["epochs"] == 2
+    assert float(row.values["windows_per_s"]) > 0
+    assert len(str(row.values["loss_by_epoch"]).split(", ")) == 2
+    assert 0 < float(str(row.values["validation_score_by_epoch"]).split(", ")[-1]) <= 1
+    wrong = gpu_programs.training_row("nothing", tmp_path, tmp_path / "other", timeout_s=200)
+    assert "no recipe" in str(wrong.unavailable)
+
+
+def test_the_recipe_that_a_gpu_trains_is_shipped() -> None:
+    """AURA's size, and epochs to train."""
+    recipe = recipes.load(Path(gpu_report.RECIPE))
+    assert recipe.encoder.resolved()[1]["depth"] == 6
+    assert recipe.schedule[0].epochs > 1

@@ -84,6 +84,7 @@ DATA = {
     "aura_edge_train/datasets/captions_utd_mhad.json",
     "aura_edge_train/recipes/aura-ego-exo4d.toml",
     "aura_edge_train/recipes/aura-simultaneous.toml",
+    "aura_edge_train/recipes/aura-sisfall.toml",
     "aura_edge_train/recipes/clip-vit-b-32.toml",
     "aura_edge_train/recipes/demo.toml",
     "aura_edge_train/recipes/imu2clip-ego4d.toml",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import msgspec
 
 from aura_edge_bench.gpu_rows import Row, attempt
 
 SANITIZER_TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
+LOG = "log.jsonl"
+"""What a run leaves, line by line."""
 FAULT = 66
 """What compute-sanitizer ends with when it found something."""
 ROOT = Path(__file__).parents[2]
@@ -44,17 +50,36 @@ def test_row(*, timeout_s: float) -> Row:
     )
 
 
-def training_row(recipe: Path, data: Path, folder: Path, *, timeout_s: float) -> Row:
-    """`aura-edge train` of a recipe on this machine's data."""
-    command = [sys.executable, "-m", "aura_edge", "train", str(recipe), "--data", str(data), "--out", str(folder)]
-    return attempt("training", recipe.stem, partial(_run, command, timeout_s))
+def training_row(recipe: str, data: Path, folder: Path, *, timeout_s: float) -> Row:
+    """`aura-edge train` of a shipped recipe on this machine's data: how long it took, windows a second, and its curve."""
+    return attempt("training", recipe, partial(_train, recipe, data, folder, timeout_s))
+
+
+def _train(recipe: str, data: Path, folder: Path, timeout_s: float) -> Mapping[str, Any]:
+    command = [sys.executable, "-m", "aura_edge", "train", recipe, "--data", str(data), "--out", str(folder)]
+    found, said = _finished(command, timeout_s)
+    rates = [float(rate) for rate in re.findall(r"(\d+) windows/s", said)]
+    lines = [msgspec.json.decode(line) for line in (folder / LOG).read_bytes().splitlines()]
+    epochs = [line for line in lines if "mean_losses" in line]
+    curves = {
+        "loss_by_epoch": [line["mean_losses"]["loss"] for line in epochs],
+        "validation_score_by_epoch": [line["score"] for line in epochs],
+    }
+    told = {name: ", ".join(f"{value:.4f}" for value in values) for name, values in curves.items()}
+    return found | {"epochs": len(epochs), "windows_per_s": median(rates)} | told
 
 
 def _run(command: Sequence[str], timeout_s: float) -> Mapping[str, Any]:
     """How long it took and its last line; raises `RuntimeError` with its end where it failed."""
+    return _finished(command, timeout_s)[0]
+
+
+def _finished(command: Sequence[str], timeout_s: float) -> tuple[dict[str, Any], str]:
+    """The same, and all that it said."""
     begin = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode:
         raise RuntimeError(f"ended with {done.returncode}: {' | '.join(lines[-6:])}")
-    return {"duration_s": time.perf_counter() - begin, "last_line": lines[-1] if lines else ""}
+    said = "\n".join(lines)
+    return {"duration_s": time.perf_counter() - begin, "last_line": lines[-1] if lines else ""}, said

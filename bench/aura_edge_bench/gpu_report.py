@@ -24,6 +24,7 @@ from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
 from aura_edge.cuda import Driver, open_driver
 from aura_edge.errors import AuraEdgeError, EngineError
 from aura_edge.kernels.shape import shape_of
+from aura_edge.whole_files import replace_file
 from aura_edge_bench import gpu_bundles, gpu_kernels, gpu_programs, gpu_torch
 from aura_edge_bench.gpu_engines import engine_rows
 from aura_edge_bench.gpu_rows import Row, attempt
@@ -35,14 +36,8 @@ PRESET = "aura"
 BATCHES = (1, 8, 64, 1024)
 ENGINE_BATCHES = (1, 64)
 RESULTS = Path(__file__).parents[1] / "results"
-RECIPE = """name = "aura-sisfall"
-seed = 0
-text_tower = "all-MiniLM-L6-v2"
-[encoder]
-preset = "aura"
-[[data]]
-name = "sisfall"
-"""
+RECIPE = "aura-sisfall"
+"""The shipped recipe of an AURA-size encoder."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,9 +92,8 @@ def rows(driver: Driver, settings: argparse.Namespace) -> Iterator[Row]:
         for opened in made:
             yield from engine_rows(opened, checkpoint=None, batches=ENGINE_BATCHES, rounds=settings.rounds)
         if settings.train is not None:
-            recipe = Path(folder) / "aura-sisfall.toml"
-            recipe.write_text(RECIPE, "utf-8")
-            yield gpu_programs.training_row(recipe, settings.train, Path(folder) / "run", timeout_s=settings.timeout_s)
+            run = Path(folder) / "run"
+            yield gpu_programs.training_row(RECIPE, settings.train, run, timeout_s=settings.timeout_s)
 
 
 def share_rows(found: Sequence[Row]) -> Iterator[Row]:
@@ -160,7 +154,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--train",
         type=Path,
         metavar="DATA",
-        help="train an AURA-size encoder on SisFall as well; DATA holds sisfall-raw",
+        help="train an AURA-size encoder on SisFall as well; DATA is the folder with sisfall/ in it",
     )
     parser.add_argument("--rounds", type=int, default=300, help="calls of each engine")
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="of each program that is started")
@@ -182,7 +176,7 @@ def main(arguments: Sequence[str] | None = None, driver: Driver | None = None) -
         name = str(result.gpu.get("name", "no-gpu")).lower().replace(" ", "-").replace("/", "-")
         file = settings.file or RESULTS / name / "gpu.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+        replace_file(file, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
         print(f"scripts/gpu: {len(result.rows)} rows in {file}", file=sys.stderr)
     return 1 if failed else 0
 

@@ -12,7 +12,16 @@ import msgspec
 import aura_edge
 from aura_edge.checkout import commit
 
-LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "openvino", "tensorrt", "tensorrt-rtx", "torch")
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "torch",
+)
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
