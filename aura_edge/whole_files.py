@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from aura_edge.errors import SinkError
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` beside `path`, then rename it there: nobody ever sees half of it. A link is followed; what is no regular file, such
@@ -21,6 +23,14 @@ def replace_file(path: Path, content: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """`replace_file` for what a user asked for by name. Raises `SinkError` where it cannot be written."""
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise SinkError(f"{path}: cannot write the result: {error.strerror}. Choose another place.") from error
 
 
 def replace_folder(target: Path, files: Mapping[str, bytes]) -> None:

@@ -93,6 +93,7 @@ def test_page_and_picture_hold_no_markup_of_labels(diary: Path, tmp_path: Path) 
         assert "<script" not in text
         assert "&lt;script&gt;" in text
         assert not re.search(r"(?:src|href)=|url\(|@import", text)
+    assert "default-src 'none'" in html.read_text()
     root = ElementTree.fromstring(svg.read_text())
     groups = [one for one in root.iter("{http://www.w3.org/2000/svg}g")]
     widths = [sum(float(rect.attrib["width"]) for rect in group if rect.tag.endswith("rect")) for group in groups]

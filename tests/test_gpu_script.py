@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,37 @@ def test_a_whole_run(gpu: FakeDriver, tmp_path: Path) -> None:
     assert missing["a bundle of aura"] == "no bundle in this test"
     assert gpu.closed
     assert gpu.leaks == {}
+
+
+def cut_off(*_: Any, **__: Any) -> Iterator[Row]:
+    yield Row("peak", "copy of 1 GiB", {"p50_us": 700.0})
+    raise KeyboardInterrupt
+
+
+def test_what_was_measured_outlives_a_run_that_is_cut_off(
+    gpu: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the middle: the rows until then are in the file, and the GPU is let go."""
+    monkeypatch.setattr(gpu_report, "rows", cut_off)
+    assert gpu_report.main([str(tmp_path / "gpu.json")], gpu) == 130
+    report = msgspec.json.decode((tmp_path / "gpu.json").read_bytes(), type=gpu_report.Report)
+    assert [row.name for row in report.rows] == ["copy of 1 GiB"]
+    assert report.gpu["name"] == "Fake Hopper"
+    assert gpu.closed
+    assert "what was measured until then is kept" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_measured(
+    gpu: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Minutes on a GPU are not spent on a result that has nowhere to go."""
+    monkeypatch.setattr(gpu_report, "rows", cut_off)
+    (tmp_path / "file").write_bytes(b"")
+    assert gpu_report.main([str(tmp_path / "file" / "gpu.json")], gpu) == 1
+    errors = capsys.readouterr().err
+    assert f"{tmp_path / 'file'}: cannot be made: File exists. Name a file elsewhere." in errors
+    assert "copy of 1 GiB" not in errors
+    assert gpu.closed
 
 
 @needs_compiler

@@ -319,5 +319,5 @@ def test_page_is_written_whole(tmp_path: Path) -> None:
     write(page, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text("utf-8") == render(page)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(SinkError, match="cannot write the report"):
+    with pytest.raises(SinkError, match="cannot write the result"):
         write(page, tmp_path / "no" / "report.html")

@@ -373,6 +373,7 @@ def test_the_report_draws_what_was_found(tmp_path: Path) -> None:
     gone = msgspec.structs.replace(there, path=str(tmp_path / "gone.csv"))
     html = page("<script>shake", [there, gone], known)
     assert "<script" not in html
+    assert "default-src 'none'" in html
     assert "&lt;b&gt;.csv" in html
     assert html.count("<svg") == 2
     assert "Cannot be drawn" in html

@@ -66,6 +66,16 @@ def test_words_find_a_range(indexed: tuple[Path, Path], tmp_path: Path) -> None:
     assert [(one["recording"], one["start_s"], one["end_s"]) for one in told] == [("b.npz", 0.0, 20.0)]
 
 
+def test_an_index_of_nothing_says_so(tmp_path: Path) -> None:
+    """Where no recording could be read there is an index all the same, and it can be asked."""
+    tiny_bundle(tmp_path / "tiny.aura")
+    (tmp_path / "broken.npz").write_bytes(b"not one")
+    args = [str(tmp_path / "broken.npz"), "--into", str(tmp_path / "ix"), "--bundle", str(tmp_path / "tiny.aura")]
+    assert CliRunner().invoke(index_app, args).exit_code == 1
+    done = CliRunner().invoke(search_app, ["spinning", "--index", str(tmp_path / "ix")])
+    assert (done.exit_code, done.stdout) == (0, "nothing is in the index\n")
+
+
 def test_a_clip_finds_its_like(indexed: tuple[Path, Path]) -> None:
     """Any source is a clip."""
     home, index = indexed

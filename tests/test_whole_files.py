@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aura_edge.whole_files import replace_file, replace_folder
+from aura_edge.errors import SinkError
+from aura_edge.whole_files import replace_file, replace_folder, write_result
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +40,16 @@ def test_writing_a_file_follows_links_and_leaves_devices(tmp_path: Path) -> None
     replace_file(pipe, b"through")
     assert (os.read(reader, 100), pipe.is_fifo()) == (b"through", True)
     os.close(reader)
+
+
+def test_a_result_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    """What a user asked for by name fails with that name, and what can be done."""
+    write_result(tmp_path / "result.json", b"{}")
+    assert (tmp_path / "result.json").read_bytes() == b"{}"
+    missing = tmp_path / "no" / "result.json"
+    with pytest.raises(SinkError) as caught:
+        write_result(missing, b"{}")
+    assert str(caught.value) == f"{missing}: cannot write the result: No such file or directory. Choose another place."
 
 
 def contents(folder: Path) -> dict[str, bytes]:

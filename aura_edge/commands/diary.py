@@ -33,18 +33,19 @@ def diary(
     """Say what a diary amounts to: time per label and hour, sessions, what followed what, a picture of each day."""
     from aura_edge.diary.reading import account
     from aura_edge.errors import InputError
+    from aura_edge.whole_files import write_result
 
     told = account(path, None if day is None else date.fromisoformat(day))
     if html or svg:
         from aura_edge.diary.page import page, picture
 
         if html:
-            write_whole(html, page(told))
+            write_result(html, page(told).encode())
         if svg:
             shown = told.day or next(reversed(told.days), None)
             if shown is None:
                 raise InputError(f"{path}: is empty, there is no day to draw. Keep a longer run.")
-            write_whole(svg, picture(told, shown))
+            write_result(svg, picture(told, shown).encode())
     if json_output:
         import msgspec
 
@@ -55,14 +56,3 @@ def diary(
     from aura_edge.diary.screen import account_view
 
     Console().print(account_view(told))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Beside it first, then renamed."""
-    from aura_edge.errors import SinkError
-    from aura_edge.whole_files import replace_file
-
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise SinkError(f"{path}: cannot be written: {error.strerror}. Choose another place.") from error

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aura_edge.commands.options import finite
+from aura_edge.commands.options import ENGINE_HELP, finite, known_engine
 
 app = typer.Typer(add_completion=False)
 
@@ -27,7 +27,7 @@ def index(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes that embed.", min=1, max=256)] = 1,
-    engine: Annotated[str, typer.Option(help="What runs the model.")] = "ort",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP, callback=known_engine, metavar="NAME")] = "ort",
     preset: Annotated[str | None, typer.Option(help="The format of a public data set.", metavar="NAME")] = None,
     units: Annotated[str | None, typer.Option(help="Units of files that do not say them: 'g, deg/s, ms'.")] = None,
     columns: Annotated[str | None, typer.Option(help="Where files keep what: 'acc_x=ax,...,t=time'.")] = None,
@@ -43,13 +43,10 @@ def index(
 
     from aura_edge import bundle as bundles
     from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
-    from aura_edge.engines import ENGINES
     from aura_edge.motion_search.index import facts_of, make_index
     from aura_edge.motion_search.indexing import index_recordings
     from aura_edge.motion_search.windows import find
 
-    if engine not in ENGINES:
-        raise typer.BadParameter(f"{engine!r}: expected one of {', '.join(ENGINES)}.", param_hint="--engine")
     found = find(paths)
     model = bundles.load(bundle or demo_file(DEMO_BUNDLE))
     bundles.verify_files(model)

@@ -63,10 +63,10 @@ def search(
     hits = opened.search(wanted.vectors, limit * CANDIDATES)
     found = merged(hits, recordings, limit, background=opened.background(wanted.vectors))
     if report is not None:
-        from aura_edge.commands.diary import write_whole
         from aura_edge.motion_search.report import page
+        from aura_edge.whole_files import write_result
 
-        write_whole(report, page(text if text is not None else f"like {like}", found, recordings))
+        write_result(report, page(text if text is not None else f"like {like}", found, recordings).encode())
     if json_output:
         import msgspec
 

@@ -8,6 +8,7 @@ from html import escape
 
 from aura_edge.diary.day import of_day, ranked, spoken
 from aura_edge.diary.reading import Account
+from aura_edge.html_page import document
 
 # Okabe and Ito's colours, which stay apart for colour-blind people; beyond them, hues a golden angle apart.
 COLOURS = ("#009e73", "#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#d55e00", "#b3a800")
@@ -54,9 +55,7 @@ def page(account: Account) -> str:
         for one in account.sessions
     ]
     parts.append("<h2>Sessions</h2>" + _table(("session", "source", "from", "to", "time", "model", "labels"), sessions))
-    policy = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-    head = f"<!doctype html><html lang=en><meta charset=utf-8>{policy}<meta name=viewport content='width=device-width'><title>Diary</title>"
-    return f"{head}<style>{_CSS}</style><body>{''.join(parts)}</body></html>\n"
+    return document("Diary", _CSS, "".join(parts))
 
 
 def picture(account: Account, day: date, *, styled: bool = True) -> str:

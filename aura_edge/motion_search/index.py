@@ -207,7 +207,9 @@ class MotionIndex:
         if self._sample is None:
             rows = np.unique(np.linspace(0, self.count() - 1, min(SAMPLE, self.count())).round().astype(int)).tolist()
             table = self._windows.take_offsets(rows).select(["vector"]).to_arrow()
-            self._sample = np.array(table["vector"].to_pylist(), np.float32).reshape(len(rows), -1)
+            self._sample = np.array(table["vector"].to_pylist(), np.float32).reshape(
+                len(rows), self.facts.text_space.dimension
+            )
         if not len(self._sample):
             return 0.0
         return float((self._sample @ vectors.T).max(axis=1).mean())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aura_edge.errors import AuraEdgeError
+from aura_edge.html_page import document
 from aura_edge.motion_search.index import RecordingEntry
 from aura_edge.motion_search.ranges import Range
 from aura_edge.sources import open_source
@@ -53,9 +54,7 @@ def page(asked: str, found: Sequence[Range], recordings: Mapping[str, RecordingE
         parts.append(
             picture("acceleration, m/s²", t_s, samples[:, :3]) + picture("angular rate, rad/s", t_s, samples[:, 3:])
         )
-    policy = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-    head = f"<!doctype html><html lang=en><meta charset=utf-8>{policy}<meta name=viewport content='width=device-width'>"
-    return f"{head}<title>{escape(asked)}</title><style>{_CSS}</style><body>{''.join(parts)}</body></html>\n"
+    return document(asked, _CSS, "".join(parts))
 
 
 def position(seconds: float) -> str:

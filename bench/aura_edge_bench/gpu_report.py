@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ import msgspec
 from aura_edge import bundle as bundles
 from aura_edge.commands.stream import DEMO_BUNDLE, demo_file
 from aura_edge.cuda import Driver, open_driver
-from aura_edge.errors import AuraEdgeError, EngineError
+from aura_edge.errors import AuraEdgeError, EngineError, SinkError
 from aura_edge.kernels.shape import shape_of
-from aura_edge.whole_files import replace_file
+from aura_edge.whole_files import write_result
 from aura_edge_bench import gpu_bundles, gpu_kernels, gpu_programs, gpu_torch
 from aura_edge_bench.gpu_engines import engine_rows
 from aura_edge_bench.gpu_rows import Row, attempt
@@ -104,18 +104,27 @@ def share_rows(found: Sequence[Row]) -> Iterator[Row]:
             yield Row("share", row.name, {"of_matmul_peak": float(row.values["tflop_per_s"]) / peaks[0]})
 
 
-def report(settings: argparse.Namespace, driver: Driver | None = None) -> Report:
-    """Measure everything. Without a GPU there is one row, which says why there are no more."""
+def report(
+    settings: argparse.Namespace, driver: Driver | None = None, *, after: Callable[[Report], None] = lambda _: None
+) -> Report:
+    """Measure everything; `after` is told of what there is when the GPU is open, and after each row. Without a GPU there is one row, which says
+    why there are no more."""
     machine, found = this_machine(), []
     try:
         gpu = driver or open_driver(settings.driver)
     except EngineError as error:
-        return Report(machine=machine, gpu={}, rows=(Row("device", "open", unavailable=str(error)),))
+        nothing = Report(machine=machine, gpu={}, rows=(Row("device", "open", unavailable=str(error)),))
+        after(nothing)
+        return nothing
     try:
+        so_far = Report(machine=machine, gpu=asdict(gpu.device), rows=())
+        after(so_far)
         for row in rows(gpu, settings):
             print(line(row), file=sys.stderr, flush=True)
             found.append(row)
-        return Report(machine=machine, gpu=asdict(gpu.device), rows=(*found, *share_rows(found)))
+            so_far = msgspec.structs.replace(so_far, rows=(*found, *share_rows(found)))
+            after(so_far)
+        return so_far
     finally:
         gpu.close()
 
@@ -162,23 +171,45 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None, driver: Driver | None = None) -> int:
-    """Exit code: 0, 1 where a rung was wrong or there is no GPU."""
+    """Exit code: 0, 1 where a rung was wrong, the file cannot be written, or there is no GPU."""
     settings = parse(arguments)
+
+    def keep(found: Report) -> None:
+        # After each row: what was measured outlives a run that is cut off, and a place that cannot be written to is known at once.
+        if settings.checks_only:
+            return
+        file = file_of(found, settings)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"{file.parent}: cannot be made: {error.strerror}. Name a file elsewhere.") from error
+        write_result(file, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
     try:
-        result = report(settings, driver)
+        result = report(settings, driver, after=keep)
     except AuraEdgeError as error:
         print(f"scripts/gpu: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            "scripts/gpu: stopped",
+            "" if settings.checks_only else "; what was measured until then is kept",
+            sep="",
+            file=sys.stderr,
+        )
+        return 130
     failed = [row for row in result.rows if row.section in ("device", "check") and row.unavailable is not None]
     for row in failed:
         print(f"scripts/gpu: {row.section} failed: {row.name}: {row.unavailable}", file=sys.stderr)
     if not settings.checks_only:
-        name = str(result.gpu.get("name", "no-gpu")).lower().replace(" ", "-").replace("/", "-")
-        file = settings.file or RESULTS / name / "gpu.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-        print(f"scripts/gpu: {len(result.rows)} rows in {file}", file=sys.stderr)
+        print(f"scripts/gpu: {len(result.rows)} rows in {file_of(result, settings)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def file_of(result: Report, settings: argparse.Namespace) -> Path:
+    """Where the result goes: to a folder that is named after the GPU, unless a file was asked for."""
+    name = str(result.gpu.get("name", "no-gpu")).lower().replace(" ", "-").replace("/", "-")
+    return Path(settings.file or RESULTS / name / "gpu.json")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aura_edge.errors import SinkError
-from aura_edge.whole_files import replace_file
+from aura_edge.whole_files import write_result
 from aura_edge_bench.comparison import Comparison
 from aura_edge_bench.encode_latency import EncodeLatency, EngineResult
 from aura_edge_bench.machine import Machine
@@ -35,11 +34,8 @@ def render(result: EncodeLatency) -> RenderableType:
 
 
 def write_json(path: Path, result: EncodeLatency) -> None:
-    """Write `result` to `path`, whole or not at all."""
-    try:
-        replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    except OSError as error:
-        raise SinkError(f"{path}: cannot write the result: {error.strerror}. Choose another place.") from error
+    """Write `result` to `path`, whole or not at all. Raises `SinkError`."""
+    write_result(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def _cells(row: EngineResult) -> list[Text]:

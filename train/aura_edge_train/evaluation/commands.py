@@ -123,8 +123,8 @@ def evaluate(
     import msgspec
     from rich.console import Console
 
-    from aura_edge.errors import SinkError, require
-    from aura_edge.whole_files import replace_file
+    from aura_edge.errors import require
+    from aura_edge.whole_files import write_result
 
     torch = require("torch", extra="train")
     require("sklearn", extra="train")
@@ -197,10 +197,7 @@ def evaluate(
         typer.echo(content)
         return
     if json_file is not None:  # before anything is shown, which may end early, as in `| head`
-        try:
-            replace_file(json_file, content + b"\n")
-        except OSError as error:
-            raise SinkError(f"{json_file}: cannot write the result: {error.strerror}. Choose another place.") from error
+        write_result(json_file, content + b"\n")
     show(found, Console(markup=False, emoji=False))
 
 

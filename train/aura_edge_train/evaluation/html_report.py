@@ -8,8 +8,8 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from aura_edge.errors import SinkError
-from aura_edge.whole_files import replace_file
+from aura_edge.html_page import document
+from aura_edge.whole_files import write_result
 from aura_edge_train.evaluation.metrics import Score
 from aura_edge_train.evaluation.pictures import confusion_picture, points_picture
 from aura_edge_train.evaluation.projections import Projection
@@ -52,10 +52,7 @@ class Page:
 
 def write(page: Page, path: Path) -> None:
     """Write the page to `path`. Raises `SinkError` where that fails."""
-    try:
-        replace_file(path, render(page).encode())
-    except OSError as error:
-        raise SinkError(f"{path}: cannot write the report: {error.strerror}. Choose another place.") from error
+    write_result(path, render(page).encode())
 
 
 def render(page: Page) -> str:
@@ -83,12 +80,7 @@ def render(page: Page) -> str:
         parts.append(_section(each.title, points_picture(each.projection, each.labels), note, "with-legend"))
     if page.about:
         parts.append(f"<footer>{''.join(_about(title, lines) for title, lines in page.about.items())}</footer>")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(page.title)}</title><style>{STYLE}</style></head>\n<body><main>{chr(10).join(parts)}</main></body></html>\n"
-    )
+    return document(page.title, STYLE, f"<main>{chr(10).join(parts)}</main>")
 
 
 def _section(title: str, content: str, note: str, kind: str = "") -> str:
