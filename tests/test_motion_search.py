@@ -374,6 +374,7 @@ def test_the_report_draws_what_was_found(tmp_path: Path) -> None:
     html = page("<script>shake", [there, gone], known)
     assert "<script" not in html
     assert "default-src 'none'" in html
+    assert re.findall(r">([xyz])</tspan>", html) == list("xyzxyz")  # which line is which axis
     assert "&lt;b&gt;.csv" in html
     assert html.count("<svg") == 2
     assert "Cannot be drawn" in html

@@ -31,6 +31,7 @@ _CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin: 2rem 0 0 } p { margin: .2rem 0 } .faint { color: var(--faint) }
 svg { width: 100%; height: auto; display: block } svg text { fill: var(--faint); font: 12px system-ui, sans-serif }
+svg text { paint-order: stroke; stroke: var(--paper); stroke-width: 3px }
 svg path { fill: none; stroke-width: 1 } svg line { stroke: var(--line) }
 """
 
@@ -77,7 +78,10 @@ def signal_of(found: Range, options: Mapping[str, object]) -> tuple[NDArray[np.f
 
 def picture(title: str, t_s: NDArray[np.float64], samples: NDArray[np.float32]) -> str:
     """(N, 3) samples as three lines in SVG."""
-    label = f'<text x="4" y="14">{escape(title)}</text>'
+    axes = "".join(
+        f'<tspan dx="8" style="fill:{colour}">{axis}</tspan>' for axis, colour in zip("xyz", _COLOURS, strict=True)
+    )
+    label = f'<text x="4" y="14">{escape(title)}{axes}</text>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {_HEIGHT + 18:g}" role="img">{label}'
     if not len(t_s):
         return f'{head}<text x="4" y="40">no samples</text></svg>'
@@ -101,7 +105,7 @@ def picture(title: str, t_s: NDArray[np.float64], samples: NDArray[np.float32]) 
             f"{t_s[i] / length_s * _WIDTH:.1f} {_HEIGHT - 4 - (samples[i, axis] - low) * scale:.1f}" for i in rows
         )
         lines.append(f'<path stroke="{colour}" d="M{points}"><title>{"xyz"[axis]}</title></path>')
-    return f"{head}{''.join(marks)}{''.join(lines)}</svg>"
+    return f"{head}{''.join(lines)}{''.join(marks)}</svg>"
 
 
 def _peaks(t_s: NDArray[np.float64], values: NDArray[np.float32], length_s: float) -> list[int]:
