@@ -10,6 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="exports torch modules; it comes with aura-edge[export]")
+pytest.importorskip("onnxscript", reason="torch's exporter needs it; it comes with aura-edge[export]")
+
+import torch
 from safetensors.numpy import load as from_safetensors
 from safetensors.numpy import save_file
 from small_graphs import encoder_of, graph_of
@@ -20,14 +25,13 @@ from aura_edge.encoders import checkpoint, mocap_checkpoint
 from aura_edge.encoders.checkpoint import Caption, Header
 from aura_edge.engines.ort import open_ort
 from aura_edge.errors import BundleError, InputError, ParityError, RecipeError
+from aura_edge.kernels import packing
 from aura_edge_export import bundling, forms, lowering, mocap, parity
 from aura_edge_export.commands import export_app
 from aura_edge_export.parity import Tolerance, faults, measure
 from aura_edge_export.sessions import embed
 from aura_edge_export.windows import load_windows
-
-torch = pytest.importorskip("torch", reason="exports torch modules; it comes with aura-edge[export]")
-pytest.importorskip("onnxscript", reason="torch's exporter needs it; it comes with aura-edge[export]")
+from aura_edge_train import foreign_checkpoints, foreign_names, recipe
 
 WINDOWS = np.stack([testing.motion(label, seed=seed) for label in testing.TINY_LABELS for seed in range(40)])
 SHORT = np.ascontiguousarray(WINDOWS[:, :, :200])
@@ -98,7 +102,6 @@ def test_all_forms_in_one_bundle(run: Path, tmp_path: Path) -> None:
 
 def test_packed_weights_are_those_of_the_kernel(run: Path, tmp_path: Path) -> None:
     """For the target that runs no ONNX, its weights travel in its own order."""
-    packing = pytest.importorskip("aura_edge.kernels.packing")
     trained = checkpoint.load(run)
     tensors = {name: tensor.numpy() for name, tensor in trained.encoder.state_dict().items()}
     made = bundling.export(run, tmp_path / "cuda.aura", targets=("cuda",))
@@ -236,13 +239,11 @@ def test_captions_of_windows_are_read(tmp_path: Path) -> None:
 @pytest.fixture
 def with_mocap(run: Path) -> Path:
     """A run that left an encoder of motion capture, as training writes it."""
-    recipes = pytest.importorskip("aura_edge_train.recipe")
-
     torch.manual_seed(1)
     options = {"gru_axis": "channel", "pool": "max", "dimension": 8, "channels": 6, "groups": 2, "window_samples": 20}
     sizes = {"filters": 8, "kernels": [2, 2], "pools": [2, 1], "bins": 7}
     spec = encoders.make_spec("cnn_rnn", options | sizes)
-    made_ready = recipes.Mocap(preset="cnn-rnn-mocap")
+    made_ready = recipe.Mocap(preset="cnn-rnn-mocap")
     mocap_checkpoint.save(
         run,
         encoders.build(spec),
@@ -284,11 +285,15 @@ def test_wrong_mocap_is_refused(with_mocap: Path, run: Path, tmp_path: Path) -> 
 
 def as_imu2clip(folder: Path) -> Path:
     """Our CNN-RNN under IMU2CLIP's names, in a file such as its code leaves."""
-    names = pytest.importorskip("aura_edge_train.foreign_names")
     torch.manual_seed(2)
-    options = names.stack_options("imu") | {"dimension": 8, "gru_axis": "channel", "pool": "max", "projection": False}
+    options = foreign_names.stack_options("imu") | {
+        "dimension": 8,
+        "gru_axis": "channel",
+        "pool": "max",
+        "projection": False,
+    }
     encoder = encoders.build(encoders.make_spec("cnn_rnn", options))
-    theirs = names.cnn_rnn_names("net", options)
+    theirs = foreign_names.cnn_rnn_names("net", options)
     state = {f"imu_encoder.{theirs[name]}": tensor for name, tensor in encoder.state_dict().items()}
     torch.save({"state_dict": state}, folder / "imu2clip.ckpt")
     return folder / "imu2clip.ckpt"
@@ -296,11 +301,10 @@ def as_imu2clip(folder: Path) -> Path:
 
 def as_aura_mfm(folder: Path) -> Path:
     """The released Transformer under AURA-MFM's names."""
-    names = pytest.importorskip("aura_edge_train.foreign_names")
     torch.manual_seed(2)
     options = {"dimension": 8, "width": 192, "depth": 6, "heads": 6}
     encoder = encoders.build(encoders.make_spec("senvt_released", options))
-    theirs = names.senvt_names(6)
+    theirs = foreign_names.senvt_names(6)
     shapes = {"summary_token": (1, 1, -1), "positions": (1, 126, -1)}
     state = {
         f"imu_encoder.{theirs[name]}": tensor.reshape(shapes[name]) if name in shapes else tensor
@@ -323,9 +327,10 @@ def test_other_peoples_checkpoints_take_the_same_path(
     write: Callable[[Path], Path], options: dict[str, Any], tmp_path: Path
 ) -> None:
     """What `aura-edge import` writes is exported, in FP16 too, and computes what the papers' encoder does."""
-    importing = pytest.importorskip("aura_edge_train.foreign_checkpoints")
     run = tmp_path / "run"
-    importing.import_checkpoint(write(tmp_path), run, name="x", text_space=SPACE, captions=CAPTIONS, **options)
+    foreign_checkpoints.import_checkpoint(
+        write(tmp_path), run, name="x", text_space=SPACE, captions=CAPTIONS, **options
+    )
     save_file({"windows": WINDOWS}, run / "windows.safetensors")
     made = bundling.export(run, tmp_path / "x.aura", precisions=("fp16",), least_windows=100)
     assert made.parity.max_abs < 1e-4

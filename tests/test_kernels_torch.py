@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="needs torch; it comes with aura-edge[train] or [export]")
+
+import torch
+
 from aura_edge.cuda import DeviceFacts
 from aura_edge.cuda.fake import FACTS, FakeDriver
 from aura_edge.errors import EngineError
-from aura_edge.kernels import attention, build, reference
+from aura_edge.kernels import attention, build, reference, torch_op
 from aura_edge.kernels.device_attention import DeviceAttention
 
-torch = pytest.importorskip("torch", reason="needs torch; it comes with aura-edge[train] or [export]")
-torch_op = pytest.importorskip("aura_edge.kernels.torch_op")
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="the emulator is compiled by g++, which is not here"
 )
